@@ -1,0 +1,49 @@
+"""Finds methods by file name: built-ins in their room, plug-ins by entry point."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from holdfast.core.errors import SpecError
+
+Room = Literal["attacks", "defences", "measures"]
+
+
+def names(room: Room) -> list[str]:
+    """Every registered name in `room`, sorted; nothing but the room itself is imported."""
+    package = importlib.import_module(f"holdfast.{room}")
+    built_in = {m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_"}
+    return sorted(built_in | {e.name for e in entry_points(group=f"holdfast.{room}")})
+
+
+def find(room: Room, name: str) -> type[Any]:
+    """The class registered as `name`.
+
+    Raises:
+        SpecError: no such name; says which name is nearest.
+    """
+    for entry in entry_points(group=f"holdfast.{room}"):
+        if entry.name == name:
+            return entry.load()
+    if name not in names(room):
+        raise unknown(room[:-1], name, names(room))
+    module = importlib.import_module(f"holdfast.{room}.{name}")
+    found = [
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c) and c.__module__ == module.__name__ and hasattr(c, "info")
+    ]
+    assert len(found) == 1, f"{module.__name__} must define exactly one class with `info`"
+    return found[0]
+
+
+def unknown(noun: str, name: str, known: list[str]) -> SpecError:
+    """The error for a name that nothing has, with the nearest that something has."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    remedy = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+    return SpecError(f"the name of a known {noun}", found=repr(name), remedy=remedy)
