@@ -45,7 +45,7 @@ def parse_reference(value: object, name: str, place: Place) -> Reference:
     known = ("dataset", "revision", "split", "columns", "config")
     extra = sorted(set(row) - set(known))
     if not row or extra:
-        found = f"the keys {', '.join(extra)}" if extra else repr(value)[:60]
+        found = f"the keys {extra!r}" if extra else repr(value)[:60]
         place.fault(f"a table with {', '.join(known)} as {where}", found, "Mend the table.")
     dataset, revision, columns = row.get("dataset"), row.get("revision"), row.get("columns")
     if not isinstance(dataset, str) or not _DATASET.fullmatch(dataset) or ".." in dataset:
@@ -67,9 +67,7 @@ def parse_reference(value: object, name: str, place: Place) -> Reference:
     named = cast("dict[str, Any]", columns)
     wrong = sorted(k for k, v in named.items() if k not in COLUMNS or not isinstance(v, str))
     if wrong:
-        place.fault(
-            f"columns among {', '.join(COLUMNS)} in {where}", ", ".join(wrong), "Mend them."
-        )
+        place.fault(f"columns among {', '.join(COLUMNS)} in {where}", repr(wrong), "Mend them.")
     return Reference(dataset, revision, row["split"], named, row.get("config"))
 
 
@@ -109,8 +107,9 @@ def records(reference: Reference, place: Place) -> Iterator[tuple[Place, dict[st
 def _record(row: Mapping[str, Any], columns: Mapping[str, str], place: Place) -> dict[str, Any]:
     missing = sorted(theirs for theirs in columns.values() if theirs not in row)
     if missing:
-        have = ", ".join(row)
-        place.fault(f"the column {missing[0]!r}", f"the columns {have}"[:160], "Mend `columns`.")
+        place.fault(
+            f"the column {missing[0]!r}", f"the columns {list(row)!r}"[:160], "Mend `columns`."
+        )
     ours = {key: row[theirs] for key, theirs in columns.items() if row[theirs] is not None}
     record = {key: str(ours[key]) for key in ("id", "task", "group") if key in ours}
     messages: list[Any] = list(ours.get("messages", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -231,6 +232,9 @@ def _classifier(row: Mapping[str, Any], folder: Path, place: Place) -> Scorer:
             found=state,
             remedy="Save it with save_pretrained; only safetensors are read.",
         )
+    labels = _labels(path / "config.json", place)
+    if label not in labels:
+        place.fault(f"a label of the classifier, among {labels}"[:200], repr(label), "Set label.")
     files = [path / "config.json", *sorted(path.glob("tokenizer*")), *weights]
     return Scorer(
         kind="classifier",
@@ -238,6 +242,15 @@ def _classifier(row: Mapping[str, Any], folder: Path, place: Place) -> Scorer:
         label=label,
         checkpoint_digest=digest([(file.name, digest_file(file)) for file in files]),
     )
+
+
+def _labels(config: Path, place: Place) -> list[str]:
+    try:
+        table: Any = json.loads(config.read_bytes())
+        return [str(name) for name in table["id2label"].values()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        found = f"none in {str(config)!r}"
+        place.fault("the classifier's labels (id2label)", found, "Save it with save_pretrained.")
 
 
 # --- splits ---------------------------------------------------------------------------------

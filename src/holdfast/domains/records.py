@@ -16,13 +16,14 @@ LONGEST_NAME = 120
 
 
 class Fault(SpecError):
-    """Something wrong at one place of a domain."""
+    """Something wrong at one place of a domain; `plain` is the message without the place."""
 
     def __init__(
         self, expected: str, *, found: str, remedy: str, file: str, line: int | None
     ) -> None:
         self.file, self.line = file, line
         where = file if line is None else f"{file}, line {line}"
+        self.plain = f"expected {expected}; found {found}. {remedy}"
         super().__init__(expected, found=f"{found} ({where})", remedy=remedy)
 
 

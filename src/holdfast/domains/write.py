@@ -33,7 +33,7 @@ def write_domain(
     known = {*FIELDS} - {"splits"}
     unknown = sorted({*toml_fields} - known | {*splits} - {*ALL_SPLITS})
     if unknown:
-        raise SpecError("known fields and splits", found=", ".join(unknown), remedy="Rename them.")
+        raise SpecError("known fields and splits", found=repr(unknown), remedy="Rename them.")
     path = Path(folder)
     system = toml_fields.get("system")
     try:

@@ -1,1 +1,14 @@
+"""Plans an audit, runs its trials one after another, and keeps what they found."""
 
+from holdfast.engine.choices import CONTROL, Choice, choose, configure, parse_attack
+from holdfast.engine.ledger import FILE, Ledger
+from holdfast.engine.measuring import MEASURED, Panel, panel, protocol
+from holdfast.engine.plan import Plan, Request, plan, request
+from holdfast.engine.run import Interrupted, Progress, run
+from holdfast.engine.suites import Suite, load_suite, suite_names
+
+__all__ = [
+    "CONTROL", "FILE", "MEASURED", "Choice", "Interrupted", "Ledger", "Panel", "Plan", "Progress",
+    "Request", "Suite", "choose", "configure", "load_suite", "panel", "parse_attack", "plan",
+    "protocol", "request", "run", "suite_names",
+]  # fmt: skip

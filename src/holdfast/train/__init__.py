@@ -1,1 +1,11 @@
+"""The only training loop: examples, optimisers, the loop itself, and where it stands on disk."""
 
+from holdfast.train.checkpoints import load_progress, save_progress
+from holdfast.train.examples import IGNORED, Batch, Example, batches, collate, example
+from holdfast.train.fit import Step, fit, token_loss
+from holdfast.train.optimisers import AdamW, Constant, Schedule, WarmUpStableDecay
+
+__all__ = [
+    "IGNORED", "AdamW", "Batch", "Constant", "Example", "Schedule", "Step", "WarmUpStableDecay",
+    "batches", "collate", "example", "fit", "load_progress", "save_progress", "token_loss",
+]  # fmt: skip

@@ -1,0 +1,166 @@
+"""From what is asked for to the trials that answer it, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from holdfast.core import Record, SpecError, Subject, TrialSpec, plain
+from holdfast.engine.choices import CONTROL, Choice, choose
+from holdfast.engine.measuring import Panel, panel, protocol
+from holdfast.engine.suites import Suite, load_suite
+
+if TYPE_CHECKING:
+    from holdfast.domains import Domain
+
+Basis = Literal["earlier trials", "a rule of thumb"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, checked in every respect that needs no model."""
+
+    domain: Domain
+    suite: Suite
+    choices: tuple[Choice, ...]
+    seeds: int
+    panel: Panel
+    full_curves: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials in run order, and how long they should take.
+
+    Attributes:
+        seconds: one estimate for each trial.
+        basis: what the estimates rest on.
+    """
+
+    request: Request
+    target: Subject
+    reference: Subject | None
+    trials: tuple[TrialSpec, ...]
+    seconds: tuple[float, ...]
+    basis: Basis
+
+    def left(self, finished: Iterable[str]) -> float:
+        """Seconds that the trials whose keys are not in `finished` should take."""
+        done = set(finished)
+        pairs = zip(self.trials, self.seconds, strict=True)
+        return sum(seconds for spec, seconds in pairs if spec.key not in done)
+
+
+def request(
+    domain: Domain,
+    suite: str,
+    attacks: Sequence[str] | None = None,
+    *,
+    seeds: int | None = None,
+    budget: int | None = None,
+    full_curves: bool = False,
+) -> Request:
+    """Checks what is asked for, before any weights are loaded.
+
+    Args:
+        domain: what is restricted and what is not.
+        suite: a suite's name; gives budgets, grids and seeds where they are not asked for.
+        attacks: instead of the suite's attacks (`choose` says how they are written).
+        seeds: how many seeds each configuration runs with.
+        budget: units for every attack.
+        full_curves: follow every attack to its budget, even where it has broken the model.
+
+    Raises:
+        SpecError: an unknown name, a setting or a number that does not fit, an empty split.
+    """
+    if seeds is not None and seeds < 1:
+        raise SpecError("at least 1 seed", found=str(seeds), remedy="3 is usual.")
+    chosen = load_suite(suite)
+    return Request(
+        domain=domain,
+        suite=chosen,
+        choices=choose(chosen, attacks, budget),
+        seeds=chosen.seeds if seeds is None else seeds,
+        panel=panel(domain, chosen.items),
+        full_curves=full_curves,
+    )
+
+
+def plan(
+    asked: Request, target: Subject, reference: Subject | None, history: Sequence[Record] = ()
+) -> Plan:
+    """Binds what is asked for to models.
+
+    The control runs first: on the reference, which is then let go, and on the target. The
+    attacks follow, cheapest first, so that a first answer comes early.
+
+    Args:
+        asked: what to run.
+        target: the audited model.
+        reference: its never-aligned sibling, whose control gives the ceiling of harm.
+        history: finished trials on this machine; they calibrate the estimate.
+    """
+    rules = protocol(asked.panel, dtype=target.dtype, full_curves=asked.full_curves)
+    specs = [
+        TrialSpec(
+            model=subject.digest,
+            domain=asked.domain.digest,
+            attack=choice.name,
+            version=choice.attack.info.version,
+            settings=plain(choice.attack),
+            seed=seed,
+            budget=choice.budget,
+            protocol=rules,
+        )
+        for subject in filter(None, (reference, target))
+        for choice in asked.choices
+        for seed in range(1 if choice.name == CONTROL else asked.seeds)
+        if subject is target or choice.name == CONTROL
+    ]
+    pace = _pace(history, asked.panel, target)
+    estimates = {s.key: _rule(s, asked.panel, target) * _of(pace, s.attack) for s in specs}
+    controls = [s for s in specs if s.attack == CONTROL]
+    attacks = sorted((s for s in specs if s.attack != CONTROL), key=lambda s: estimates[s.key])
+    trials = (*controls, *attacks)
+    return Plan(
+        request=asked,
+        target=target,
+        reference=reference,
+        trials=trials,
+        seconds=tuple(estimates[s.key] for s in trials),
+        basis="earlier trials" if history else "a rule of thumb",
+    )
+
+
+def _rule(spec: TrialSpec, measured: Panel, subject: Subject) -> float:
+    """Seconds that a trial should take, from nothing but sizes: rough, and rather too long.
+
+    Every reading generates an answer to every prompt, a unit is a training step on a few
+    hundred tokens, and a processor does some 3e10 useful operations a second, a GPU 1e14.
+    """
+    rate = 3e10 if subject.device == "cpu" else 1e14
+    marks = 2 + spec.budget.bit_length() if spec.attack != CONTROL else 1
+    letters = sum(
+        len(m.content) for items in measured.items.values() for i in items for m in i.messages
+    )
+    prompts = sum(len(items) for items in measured.items.values())
+    tokens = letters / 3 + prompts * measured.max_new_tokens
+    reading = 1.0 + 2 * subject.parameters * tokens / rate
+    unit = 0.02 + 6 * subject.parameters * 512 / rate
+    return marks * reading + spec.budget * unit
+
+
+def _pace(history: Sequence[Record], measured: Panel, subject: Subject) -> Mapping[str, float]:
+    """Attack -> what its trials took over what the rule said; "" stands for all of them."""
+    ratios: dict[str, list[float]] = {}
+    for record in history:
+        ratio = record.wall_seconds / _rule(record.spec, measured, subject)
+        for name in (record.spec.attack, ""):
+            ratios.setdefault(name, []).append(ratio)
+    return {name: median(values) for name, values in ratios.items()}
+
+
+def _of(pace: Mapping[str, float], attack: str) -> float:
+    return pace.get(attack, pace.get("", 1.0))

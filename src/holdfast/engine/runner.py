@@ -1,0 +1,159 @@
+"""One trial: drives an attack's generator, reads the meter, measures at the marks, closes it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from holdfast.core import Diverged, Outcome, Reading, Record, Seed, Spend, TrialSpec
+from holdfast.engine.choices import CONTROL, configure
+from holdfast.engine.measuring import Completions, Panel, Scores
+from holdfast.engine.pristine import fingerprint
+from holdfast.engine.stops import Stop, Stops
+
+if TYPE_CHECKING:
+    from holdfast.domains import Domain
+    from holdfast.models import Handle
+
+State = Literal["loading", "attacking", "measuring"]
+Tell = Callable[[int, State], None]
+"""Hears the units done and what is being done now."""
+
+_MESSAGE = 2_000  # characters kept of an error
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial's record, and what the model answered: reading -> split -> completions.
+
+    The untouched model's answers are kept with the control only: they are every trial's first.
+    """
+
+    record: Record
+    completions: Mapping[int, Completions]
+
+
+@dataclass
+class _Trial:
+    """What has been gathered so far; kept when the attack fails."""
+
+    readings: list[Reading] = field(default_factory=list[Reading])
+    completions: dict[int, Completions] = field(default_factory=dict[int, Completions])
+    unit: int = 0
+    stopped: Stop | None = None
+
+
+class Runner:
+    """A loaded model, and the trials on it, one after another.
+
+    The untouched model is measured once: every trial starts from the same bits, which is
+    verified after each, so that reading is every trial's first.
+    """
+
+    def __init__(self, load: Callable[[], Handle], domain: Domain, panel: Panel) -> None:
+        self._load, self._domain, self._panel = load, domain, panel
+        self._target = load()
+        self._pristine = fingerprint(self._target)
+        self._untouched: tuple[Scores, Completions] | None = None
+
+    def run(self, spec: TrialSpec, stops: Stops, tell: Tell) -> Finished:
+        """Runs one trial; every way in which it can fail is recorded, none is raised."""
+        began, before, trial = time.monotonic(), self._target.meter.spend, _Trial()
+        error: str | None = None
+        try:
+            outcome = self._drive(spec, stops, tell, trial)
+        except Diverged as fault:
+            outcome, error = Outcome.DIVERGED, str(fault)
+        except Exception as fault:  # whatever a method does wrong is that trial's result
+            outcome, error = Outcome.CRASHED, _message(fault)
+        spend = self._target.meter.spend - before
+        left = self._restore()
+        if left is not None:
+            outcome, error = Outcome.CRASHED, left if error is None else f"{error}; {left}"
+        record = Record(
+            spec=spec,
+            outcome=outcome,
+            spend=spend,
+            readings=tuple(trial.readings),
+            wall_seconds=time.monotonic() - began,
+            error=error,
+            stopped=trial.stopped,
+        )
+        return Finished(record, trial.completions)
+
+    def _drive(self, spec: TrialSpec, stops: Stops, tell: Tell, trial: _Trial) -> Outcome:
+        """The attack, unit by unit, until it ends, is stopped or has spent its budget."""
+        target, meter = self._target, self._target.meter
+        attack = configure(spec.attack, spec.settings)
+        start = meter.spend
+        self._begin(spec, trial, tell)
+        work = cast(
+            "Generator[Handle]",
+            attack.run(target, self._domain.attacker_data(), Seed(spec.seed)),
+        )
+        with closing(work):
+            while trial.unit < spec.budget:
+                tell(trial.unit, "attacking")
+                with meter.running():
+                    if next(work, None) is None:
+                        return Outcome.DONE
+                trial.unit += 1
+                last = trial.unit == spec.budget
+                if not (last or _is_mark(trial.unit)):
+                    continue
+                tell(trial.unit, "measuring")
+                self._measure(trial, meter.spend - start)
+                trial.stopped = stops.verdict(trial.readings)
+                if last or trial.stopped:
+                    self._measure_edges(trial)
+                    break
+        return Outcome.DONE if trial.stopped or not spec.budget else Outcome.SPENT
+
+    def _begin(self, spec: TrialSpec, trial: _Trial, tell: Tell) -> None:
+        """The reading at unit 0, of every split."""
+        if self._untouched is None:
+            tell(0, "measuring")
+            everything = (*self._panel.routine, *self._panel.edges)
+            self._untouched = self._panel.read(self._target, everything)
+        scores, completions = self._untouched
+        trial.readings.append(Reading(0, 0, Spend(), scores))
+        if spec.attack == CONTROL:
+            trial.completions[0] = completions
+
+    def _measure(self, trial: _Trial, spend: Spend) -> None:
+        """A reading of the tampered model on the splits of every reading."""
+        index = len(trial.readings)
+        scores, trial.completions[index] = self._panel.read(self._target, self._panel.routine)
+        trial.readings.append(Reading(index, trial.unit, spend, scores))
+
+    def _measure_edges(self, trial: _Trial) -> None:
+        """Completes the last reading by the splits that are read only at the end."""
+        last = trial.readings[-1]
+        scores, completions = self._panel.read(self._target, self._panel.edges)
+        trial.readings[-1] = replace(last, scores={**last.scores, **scores})
+        trial.completions[last.index] = {**trial.completions[last.index], **completions}
+
+    def _restore(self) -> str | None:
+        """Makes sure that the next trial finds the untouched model; says what was wrong."""
+        if fingerprint(self._target) == self._pristine:
+            return None
+        del self._target  # two copies of a large model may not fit
+        self._target = self._load()
+        return "the attack left the model changed; it was loaded anew"
+
+
+def _is_mark(unit: int) -> bool:
+    """Whether `unit` is a power of two."""
+    return unit & (unit - 1) == 0
+
+
+def _message(fault: Exception) -> str:
+    """The fault and where it arose, by file name alone: a record names no one's folders."""
+    where = traceback.extract_tb(fault.__traceback__)[-1]
+    text = f"{type(fault).__name__}: {fault} ({Path(where.filename).name}:{where.lineno})"
+    return text[:_MESSAGE]

@@ -1,0 +1,113 @@
+"""Writing answers: one batch at a time, with a cache, dropping rows as they finish.
+
+How: `transformers`' own `generate` spends most of a small model's time outside the model. This
+loop calls the model's forward and nothing else; greedily it gives the same tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.models.cache import roomy_cache
+from holdfast.models.meter import Meter
+
+Choose = Callable[[Tensor], Tensor]
+"""Next tokens (n,) int64 from logits (n, v)."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One batch's answers.
+
+    Attributes:
+        rows: the tokens of each answer, without the stop token.
+        finished: whether it ended by itself.
+        first: logits (b, v) at the end of the prompts.
+    """
+
+    rows: list[list[int]]
+    finished: list[bool]
+    first: Tensor
+
+
+def greedy(logits: Tensor) -> Tensor:
+    """The likeliest token of each row."""
+    return logits.argmax(-1)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws from the softmax at `temperature`, within the nucleus of mass `top_p`."""
+
+    temperature: float
+    top_p: float
+    generator: torch.Generator
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Next tokens (n,) from logits (n, v)."""
+        probabilities = torch.softmax(logits.float() / self.temperature, -1)
+        if self.top_p < 1.0:
+            ordered, order = probabilities.sort(-1, descending=True)
+            ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0.0
+            probabilities = torch.zeros_like(probabilities).scatter(-1, order, ordered)
+        return torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
+
+
+@torch.no_grad()
+def write(
+    model: Any, ids: Tensor, mask: Tensor, stops: Sequence[int], limit: int, choose: Choose,
+    meter: Meter,
+) -> Written:  # fmt: skip
+    """Continues every row of `ids` until a stop token or `limit` new tokens.
+
+    Shapes: ids and mask (b, t) int64, padded on the left.
+    """
+    batch, prompt = ids.shape
+    cache = roomy_cache(model.config, prompt + limit)
+    full = torch.cat([mask, mask.new_ones((batch, limit))], dim=1)
+    places = (full.cumsum(1) - 1).clamp(min=0)
+    padded = not bool(mask.all())
+    stop = torch.tensor(list(stops), device=ids.device)
+    out = ids.new_zeros((batch, limit))
+    lengths = torch.full((batch,), limit, device=ids.device)
+    alive = torch.arange(batch, device=ids.device)
+    done = torch.zeros(batch, dtype=torch.bool, device=ids.device)
+    given, first = ids, None
+    for i in range(limit):
+        seen = prompt + i
+        logits = model(
+            input_ids=given,
+            attention_mask=full[:, :seen] if padded else None,
+            position_ids=places[:, seen - given.shape[1] : seen],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        meter.count_forward(
+            batch if i == 0 else 0, given.numel(), given.numel() * seen, len(given)
+        )
+        if first is None:
+            first = logits
+        chosen = choose(logits)
+        out[alive, i] = chosen
+        newly = (chosen[:, None] == stop).any(1) & ~done
+        lengths[alive[newly]] = i
+        done = done | newly
+        left = int((~done).sum())
+        if left == 0:
+            break
+        given = chosen[:, None]
+        if left <= 0.9 * len(done):
+            kept = (~done).nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            full, places, alive, given = full[kept], places[kept], alive[kept], given[kept]
+            done = done[kept]
+    assert first is not None
+    ends = lengths.tolist()
+    rows = [row[:end] for row, end in zip(out.tolist(), ends, strict=True)]
+    return Written(rows, [end < limit for end in ends], first)

@@ -1,0 +1,118 @@
+"""The attacker's bill, counted where it is run up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from holdfast.core import Spend
+from holdfast.models.flops import Flops
+
+
+class Meter:
+    """Counts what is done to a model: examples, steps, tokens, FLOPs, queries, seconds.
+
+    Seconds run only inside `running`; nothing at all counts inside `paused`. A backward pass is
+    billed when it happens.
+
+    Args:
+        flops: the model's formula; `adapted` swaps it while adapters are in place.
+        settle: waits for the device, so that its seconds are its own.
+    """
+
+    def __init__(self, flops: Flops, settle: Callable[[], None] = lambda: None) -> None:
+        self._flops = flops
+        self._settle = settle
+        self._pauses = 0
+        self._started: float | None = None
+        self._seen: set[str] = set()
+        self._total = Spend()
+
+    @property
+    def spend(self) -> Spend:
+        """All that was counted since the last `reset`."""
+        return self._total + Spend(examples=len(self._seen), seconds=self._lap())
+
+    @property
+    def flops(self) -> Flops:
+        """The formula in force."""
+        return self._flops
+
+    def reset(self) -> None:
+        """Starts a new bill."""
+        self._seen.clear()
+        self._total = Spend()
+        if self._started is not None:
+            self._started = time.perf_counter()
+
+    def count_examples(self, ids: Iterable[str]) -> None:
+        """Items drawn from the data; one that was seen before is not counted again."""
+        if not self._pauses:
+            self._seen.update(ids)
+
+    def count_step(self) -> None:
+        """One optimiser step."""
+        self._add(Spend(steps=1))
+
+    def count_forward(self, rows: int, tokens: int, pairs: int, heads: int) -> None:
+        """A pass without gradient: `rows` new sequences, and the rest as in `Flops.forward`."""
+        self._add(
+            Spend(queries=rows, tokens=tokens, flops=self._flops.forward(tokens, pairs, heads))
+        )
+
+    def count_training(self, tokens: int, pairs: int, heads: int) -> None:
+        """The forward half of a training pass."""
+        self._add(Spend(tokens=tokens, flops=self._flops.forward(tokens, pairs, heads)))
+
+    def count_backward(self, tokens: int, pairs: int, heads: int) -> None:
+        """The backward half."""
+        self._add(Spend(flops=self._flops.backward(tokens, pairs, heads)))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Seconds count inside; the engine holds this while an attack's own code runs."""
+        assert self._started is None, "the clock is already running"
+        self._settle()
+        self._started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._settle()
+            self._stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing counts inside: for our own measuring. May be nested."""
+        was_running = self._started is not None
+        if was_running:
+            self._settle()
+            self._stop()
+        self._pauses += 1
+        try:
+            yield
+        finally:
+            self._pauses -= 1
+            if was_running:
+                self._settle()
+                self._started = time.perf_counter()
+
+    @contextmanager
+    def adapted(self, flops: Flops) -> Iterator[None]:
+        """Another formula holds inside."""
+        before, self._flops = self._flops, flops
+        try:
+            yield
+        finally:
+            self._flops = before
+
+    def _add(self, spend: Spend) -> None:
+        if not self._pauses:
+            self._total = self._total + spend
+
+    def _lap(self) -> float:
+        return 0.0 if self._started is None else time.perf_counter() - self._started
+
+    def _stop(self) -> None:
+        self._total = self._total + Spend(seconds=self._lap())
+        self._started = None

@@ -1,0 +1,74 @@
+"""Imports point down only: a room may import rooms below it, and itself."""
+
+import ast
+from pathlib import Path
+
+import holdfast
+
+SOURCE = Path(holdfast.__file__).parent
+LEVELS = [
+    {"core"},
+    {"domains"},
+    {"models"},
+    {"train"},
+    {"attacks", "defences", "measures"},
+    {"organism"},
+    {"engine"},
+    {"price"},
+    {"report"},
+    {"verbs"},
+    {"cli"},
+]
+LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
+METHOD_ROOMS = {"attacks", "defences", "measures"}
+
+
+def imports_of(tree: ast.Module) -> list[str]:
+    """Every holdfast module that `tree` imports, also inside functions and type checks."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute, so that arrows can be read"
+            found.append(node.module)
+            found += [f"{node.module}.{a.name}" for a in node.names]
+    return [name for name in found if name.split(".")[0] == "holdfast"]
+
+
+def violations(source: Path) -> list[str]:
+    bad = []
+    for path in sorted(source.rglob("*.py")):
+        here = path.relative_to(source).with_suffix("").parts
+        if here == ("__init__",):
+            continue  # the package's front door, which imports lazily
+        room = here[0]
+        for name in imports_of(ast.parse(path.read_text())):
+            parts = name.split(".")
+            if len(parts) < 2 or parts[1] not in LEVEL:
+                continue
+            other = parts[1]
+            sibling_method = room == other and room in METHOD_ROOMS and len(parts) > 2
+            if (room != other and LEVEL[other] >= LEVEL[room]) or sibling_method:
+                bad.append(f"{'/'.join(here)} imports {name}")
+    return bad
+
+
+def test_every_room_has_a_level() -> None:
+    rooms = {p.name for p in SOURCE.iterdir() if (p / "__init__.py").exists()}
+    modules = {p.stem for p in SOURCE.glob("*.py")} - {"__init__", "__main__"}
+    assert rooms | modules == set(LEVEL)
+
+
+def test_arrows_point_down() -> None:
+    assert violations(SOURCE) == []
+
+
+def test_the_reader_of_arrows_sees_upward_and_sideways_ones(tmp_path: Path) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "up.py").write_text("def f():\n    from holdfast.models import Handle\n")
+    (tmp_path / "attacks").mkdir()
+    (tmp_path / "attacks" / "a.py").write_text("from holdfast.attacks.b import B\n")
+    (tmp_path / "attacks" / "m.py").write_text("import holdfast.measures.refusal\n")
+    seen = violations(tmp_path)
+    assert len({line.split(" ")[0] for line in seen}) == 3
