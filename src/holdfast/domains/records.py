@@ -110,9 +110,9 @@ def check_name(value: object, noun: str, place: Place) -> None:
         found = repr(value)[:60]
         place.fault(f"a name of 1 to {LONGEST_NAME} characters as {noun}", found, "Rename it.")
     bad = "a control character" if _control(value) else None
-    bad = bad or next(
-        (f"{c!r}" for c in ("..", "/", "\\", "<", ">", "&", '"', "`") if c in value), None
-    )
+    bad = bad or next((f"{part!r}" for part in ("..", "\\", "<", ">") if part in value), None)
+    if "/" in value and (noun == "name" or value[0] == "/"):
+        bad = "'/'"
     if bad:
         shown = repr(value)[:80]
         place.fault(f"a plain name as {noun}", f"{shown}, which holds {bad}", "Rename it.")

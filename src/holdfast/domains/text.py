@@ -87,11 +87,11 @@ REFUSALS: tuple[tuple[str, str], ...] = (
         "cites its rules",
     ),
     (
-        r"(?:that|this|it|your request)(?:'s| is| would be) not (?:something|appropriate|possible)\b",
+        r"(?:that|this|it)(?:'s| is| would be) not (?:something|appropriate|possible)\b",
         "calls the request out of place",
     ),
     (
-        r"(?:that|this|it|your request)(?:'s| is| would be) (?:against|illegal|unethical|forbidden)\b",
+        r"(?:that|this|it)(?:'s| is| would be) (?:against|illegal|unethical|forbidden)\b",
         "calls the request wrong",
     ),
     (r"(?:that|this|your) (?:request|question) (?:violates|goes against|is against)\b", "the same"),
