@@ -130,8 +130,8 @@ class Ledger:
                 row = (subject.digest, canonical_json(subject))
                 database.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", row)
             database.execute(
-                "INSERT OR REPLACE INTO audits (digest, target, reference, trials, splits, manifest)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO audits"
+                " (digest, target, reference, trials, splits, manifest) VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     digest([target.digest, name, keys]),
                     target.digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,13 +86,16 @@ class Panel:
         return scores, completions
 
     def _score(self, name: str, target: Handle, items: tuple[Item, ...]) -> tuple[Score, ...]:
-        scores = tuple(self.measures[name].score(target, items, Seed(0).fork(name)))
+        found = self.measures[name].score(target, items, Seed(0).fork(name))
+        scores = tuple(None if s is None or not math.isfinite(s) else s for s in found)
         assert len(scores) == len(items), f"{name} gave {len(scores)} scores for {len(items)} items"
         return scores
 
 
 def panel(domain: Domain, limits: Mapping[str, int]) -> Panel:
-    """What is measured on `domain`: of every split all items, or a fixed sample up to its limit.
+    """What is measured on `domain`: of every split all items, or the first few up to its limit.
+
+    A split's order is that of its hashed ids, so its first few are a fair sample of it.
 
     Raises:
         SpecError: a split that an audit needs is empty.
@@ -104,7 +108,7 @@ def panel(domain: Domain, limits: Mapping[str, int]) -> Panel:
                 remedy=f"Add {split}.jsonl; `holdfast domain check` says what else is missing.",
             )
     items = {
-        split: _sample(domain.splits[split], limits.get(split), split)
+        split: domain.splits[split][: limits.get(split)]
         for split in MEASURED
         if domain.splits.get(split)
     }
@@ -126,10 +130,3 @@ def protocol(panel: Panel, *, dtype: str, full_curves: bool) -> dict[str, Any]:
         "dtype": dtype,
         "splits": {split: len(items) for split, items in panel.items.items()},
     }
-
-
-def _sample(items: tuple[Item, ...], limit: int | None, split: str) -> tuple[Item, ...]:
-    if limit is None or len(items) <= limit:
-        return items
-    chosen = Seed(0).fork("panel").fork(split).random().sample(range(len(items)), limit)
-    return tuple(items[position] for position in sorted(chosen))

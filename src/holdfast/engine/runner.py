@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
-from holdfast.core import Diverged, Outcome, Reading, Record, Seed, Spend, TrialSpec
+from holdfast.core import Attack, Diverged, Outcome, Reading, Record, Seed, Spend, TrialSpec
 from holdfast.engine.choices import CONTROL, configure
 from holdfast.engine.measuring import Completions, Panel, Scores
 from holdfast.engine.pristine import fingerprint
@@ -63,15 +63,16 @@ class Runner:
 
     def run(self, spec: TrialSpec, stops: Stops, tell: Tell) -> Finished:
         """Runs one trial; every way in which it can fail is recorded, none is raised."""
-        began, before, trial = time.monotonic(), self._target.meter.spend, _Trial()
+        began, trial = time.monotonic(), _Trial()
         error: str | None = None
+        self._target.meter.reset()
         try:
             outcome = self._drive(spec, stops, tell, trial)
         except Diverged as fault:
             outcome, error = Outcome.DIVERGED, str(fault)
         except Exception as fault:  # whatever a method does wrong is that trial's result
             outcome, error = Outcome.CRASHED, _message(fault)
-        spend = self._target.meter.spend - before
+        spend = self._target.meter.spend
         left = self._restore()
         if left is not None:
             outcome, error = Outcome.CRASHED, left if error is None else f"{error}; {left}"
@@ -88,15 +89,10 @@ class Runner:
 
     def _drive(self, spec: TrialSpec, stops: Stops, tell: Tell, trial: _Trial) -> Outcome:
         """The attack, unit by unit, until it ends, is stopped or has spent its budget."""
-        target, meter = self._target, self._target.meter
+        meter = self._target.meter
         attack = configure(spec.attack, spec.settings)
-        start = meter.spend
         self._begin(spec, trial, tell)
-        work = cast(
-            "Generator[Handle]",
-            attack.run(target, self._domain.attacker_data(), Seed(spec.seed)),
-        )
-        with closing(work):
+        with closing(self._work(attack, spec)) as work:
             while trial.unit < spec.budget:
                 tell(trial.unit, "attacking")
                 with meter.running():
@@ -107,12 +103,16 @@ class Runner:
                 if not (last or _is_mark(trial.unit)):
                     continue
                 tell(trial.unit, "measuring")
-                self._measure(trial, meter.spend - start)
+                self._measure(trial, meter.spend)
                 trial.stopped = stops.verdict(trial.readings)
                 if last or trial.stopped:
                     self._measure_edges(trial)
                     break
         return Outcome.DONE if trial.stopped or not spec.budget else Outcome.SPENT
+
+    def _work(self, attack: Attack, spec: TrialSpec) -> Generator[Handle]:
+        """The attack as a generator, so that closing it undoes what it did."""
+        yield from attack.run(self._target, self._domain.attacker_data(), Seed(spec.seed))
 
     def _begin(self, spec: TrialSpec, trial: _Trial, tell: Tell) -> None:
         """The reading at unit 0, of every split."""

@@ -67,4 +67,6 @@ def load_suite(name: str) -> Suite:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("suites.toml").read_text("utf-8"))
+    return tomllib.loads(
+        resources.files("holdfast.engine").joinpath("suites.toml").read_text("utf-8")
+    )

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import engine_fakes
+import pytest
+from engine_fakes import REFERENCE, TARGET, fake_plan
+
+from holdfast.core import DataMissing, LedgerError
+from holdfast.engine import Ledger, run
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def fill(path: Path, attacks: tuple[str, ...] = ("ladder:step=0",)) -> None:
+    with Ledger(path) as ledger:
+        run(fake_plan(attacks, seeds=1), engine_fakes.LOAD, ledger, {"suite": "quick"})
+
+
+def test_results_come_back_as_they_were(path: Path):
+    fill(path)
+    plan = fake_plan(("ladder:step=0",), seeds=1)
+    with Ledger(path, read_only=True) as ledger:
+        results = ledger.results()
+    assert (results.target, results.reference) == (TARGET.digest, REFERENCE.digest)
+    assert results.models == {TARGET.digest: TARGET, REFERENCE.digest: REFERENCE}
+    assert results.splits == plan.request.panel.index
+    assert [r.spec.key for r in results.records] == [s.key for s in plan.trials]
+    assert results.records[-1].spec == plan.trials[-1]
+    assert results.manifest == {"suite": "quick"}
+
+
+def test_the_latest_audit_is_the_one_reported(path: Path):
+    fill(path)
+    fill(path, ("ladder:step=1",))
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.results().records[-1].spec.settings["step"] == 1
+        assert len(ledger.records()) == 4
+    fill(path)
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.results().records[-1].spec.settings["step"] == 0
+
+
+def test_the_file_is_written_safely(path: Path):
+    with Ledger(path) as ledger:
+        database = ledger._database
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert database.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_a_second_writer_is_refused_and_a_reader_is_not(path: Path):
+    with Ledger(path):
+        with pytest.raises(LedgerError, match="another run"):
+            Ledger(path)
+        Ledger(path, read_only=True).close()
+    Ledger(path).close()
+
+
+def test_a_file_that_is_no_database(path: Path):
+    path.write_text("these are not the rows you are looking for" * 40)
+    for read_only in (False, True):
+        with pytest.raises(LedgerError, match="holdfast ledger"):
+            Ledger(path, read_only=read_only)
+    assert path.read_text().startswith("these are not")
+
+
+def test_a_database_of_another_program(path: Path):
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE songs (name TEXT)")
+        database.commit()
+    with pytest.raises(LedgerError, match="another program"):
+        Ledger(path)
+
+
+def test_a_ledger_of_another_schema(path: Path):
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerError, match="schema 99"):
+        Ledger(path)
+
+
+def test_nothing_there_to_read(path: Path):
+    with pytest.raises(DataMissing, match="an audit wrote"):
+        Ledger(path, read_only=True)
+    Ledger(path).close()
+    with Ledger(path, read_only=True) as ledger, pytest.raises(DataMissing, match="empty ledger"):
+        ledger.results()
+
+
+def test_a_full_disk_keeps_the_trials_so_far(path: Path):
+    fill(path)
+    more = fake_plan(["ladder:step=0", "ladder:step=1", "ladder:step=2"], seeds=20)
+    with Ledger(path) as ledger:
+        pages = ledger._database.execute("PRAGMA page_count").fetchone()[0]
+        ledger._database.execute(f"PRAGMA max_page_count = {pages + 10}")
+        with pytest.raises(LedgerError, match="full disk"):
+            run(more, engine_fakes.LOAD, ledger, {})
+    with Ledger(path) as ledger:
+        kept = len(ledger.finished())
+        assert 3 <= kept < len(more.trials)
+        run(more, engine_fakes.LOAD, ledger, {})
+        assert len(ledger.results().records) == len(more.trials)
+
+
+def test_a_folder_that_cannot_be_opened(tmp_path: Path):
+    with pytest.raises(LedgerError, match="can be read and written"):
+        Ledger(tmp_path / "no such folder" / "ledger.sqlite")
