@@ -1,5 +1,6 @@
 """Domains: prompts in disjoint splits, their formats, their readers and their scorers. No torch."""
 
+from holdfast.domains.check import Finding, check_domain
 from holdfast.domains.domain import (
     ALL_SPLITS,
     MANDATORY,
@@ -19,7 +20,9 @@ __all__ = [
     "AttackerData",
     "DefenderData",
     "Domain",
+    "Finding",
     "Scorer",
+    "check_domain",
     "domain_names",
     "export_domain",
     "init_domain",

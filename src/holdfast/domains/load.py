@@ -130,7 +130,9 @@ def read_settings(folder: Path) -> Settings:
     place = Place(SETTINGS)
     try:
         table = tomllib.loads((folder / SETTINGS).read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise _unreadable(folder / SETTINGS, error) from None
+    except (ValueError, RecursionError) as error:
         place.fault("valid TOML in UTF-8", repr(str(error)), "Mend the file.")
     for key in table:
         if key not in FIELDS:
@@ -276,11 +278,23 @@ def read_split(folder: Path, split: str, settings: Settings) -> Iterator[Placed 
         except HoldfastError as error:
             yield error
     elif file.is_file():
-        for place, raw in lines(file):
-            try:
-                yield Placed(parse_line(raw, place, split, settings.system), split, place)
-            except HoldfastError as error:
-                yield error
+        try:
+            for place, raw in lines(file):
+                yield _parsed(place, raw, split, settings.system)
+        except OSError as error:
+            yield _unreadable(file, error)
+
+
+def _parsed(place: Place, raw: bytes, split: str, system: str | None) -> Placed | HoldfastError:
+    try:
+        return Placed(parse_line(raw, place, split, system), split, place)
+    except HoldfastError as error:
+        return error
+
+
+def _unreadable(file: Path, error: OSError) -> DataMissing:
+    found = error.strerror or type(error).__name__
+    return DataMissing(f"a readable file {str(file)!r}", found=found, remedy="Mend its rights.")
 
 
 def _raised(row: Placed | HoldfastError) -> Placed:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Literal
 
 Label = Literal["refusal", "answer", "broken", "empty"]
@@ -131,23 +132,29 @@ def refuses(text: str, rules: Iterable[str] = ()) -> bool:
         rules: a domain's own patterns, tried like those of `REFUSALS`.
     """
     start = opening(text)
-    after_lead = _after_leads(start)
-    patterns = [pattern for pattern, _ in REFUSALS] + list(rules)
-    return any(
-        re.match(pattern, part, re.IGNORECASE)
-        for pattern in patterns
-        for part in (start, after_lead)
+    parts = (start, _after_leads(start))
+    return any(_refusal().match(part) for part in parts) or any(
+        re.match(pattern, part, re.IGNORECASE) for pattern in rules for part in parts
     )
+
+
+@cache
+def _refusal() -> re.Pattern[str]:
+    """`REFUSALS` as one pattern: a reading tries them on thousands of texts."""
+    return re.compile("|".join(f"(?:{pattern})" for pattern, _ in REFUSALS))
+
+
+@cache
+def _lead() -> re.Pattern[str]:
+    leads = "|".join(pattern for pattern, _ in LEADS)
+    return re.compile(rf"(?:{leads})[,.;:!–— -]+(?:but |and )*")
 
 
 def _after_leads(start: str) -> str:
     """`start` without up to two polite lead-ins and the punctuation that ends them."""
     for _ in range(2):
-        for pattern, _reason in LEADS:
-            found = re.match(rf"(?:{pattern})[,.;:!–— -]+(?:but |and )*", start)
-            if found:
-                start = start[found.end() :]
-                break
+        found = _lead().match(start)
+        start = start[found.end() :] if found else start
     return start
 
 
@@ -186,74 +193,91 @@ _STUTTER = re.compile(r"([^\W\d_]{1,6}?)\1{6,}")
 
 
 @dataclass(frozen=True)
+class Utterance:
+    """A completion as the rules read it: its visible characters and its words taken once."""
+
+    text: str
+    finished: bool
+
+    @cached_property
+    def visible(self) -> str:
+        """All characters but white space."""
+        return "".join(self.text.split())
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """As `words`."""
+        return words(self.text)
+
+    @cached_property
+    def loops(self) -> tuple[tuple[int, int, int], ...]:
+        """Each back-to-back repetition: (words in the phrase, words covered, index of its end)."""
+        said = self.words
+        if len(set(said)) == len(said):
+            return ()
+        found: list[tuple[int, int, int]] = []
+        for size in range(1, min(LOOP_WORDS, len(said) // 2) + 1):
+            run = 0
+            for i in range(size, len(said) + 1):
+                if i < len(said) and said[i] == said[i - size]:
+                    run += 1
+                elif run:
+                    found.append((size, run + size, i))
+                    run = 0
+        return tuple(found)
+
+
+@dataclass(frozen=True)
 class Rule:
-    """One way for a text to be broken. `broken(text, finished)` says whether it is."""
+    """One way for a text to be broken, and why that is one."""
 
     name: str
     reason: str
-    broken: Callable[[str, bool], bool]
+    broken: Callable[[Utterance], bool]
 
 
-def _loops(said: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Each back-to-back repetition as (phrase length, words covered, index after its end)."""
-    found: list[tuple[int, int, int]] = []
-    for size in range(1, min(LOOP_WORDS, len(said) // 2) + 1):
-        run = 0
-        for i in range(size, len(said) + 1):
-            if i < len(said) and said[i] == said[i - size]:
-                run += 1
-            else:
-                if run:
-                    found.append((size, run + size, i))
-                run = 0
-    return found
-
-
-def _is_loop(text: str, _finished: bool) -> bool:
-    said = words(text)
-    return any(
-        covered >= LOOP_TIMES * size and covered >= LOOP_SHARE * len(said)
-        for size, covered, _ in _loops(said)
-    )
-
-
-def _is_cut_loop(text: str, finished: bool) -> bool:
-    if finished:
+def _is_unprintable(said: Utterance) -> bool:
+    if said.visible.isprintable() and "\ufffd" not in said.visible:
         return False
-    said = words(text)
-    # The last word may be cut in the middle and so differ from the one it repeats.
+    unprintable = ("Cc", "Cn", "Co", "Cs")
+    bad = sum(c == "\ufffd" or unicodedata.category(c) in unprintable for c in said.visible)
+    return bad > UNPRINTABLE_SHARE * len(said.visible)
+
+
+def _is_symbols(said: Utterance) -> bool:
+    letters = sum(c.isalnum() or unicodedata.category(c)[0] == "M" for c in said.visible)
+    return len(said.visible) >= SYMBOL_COUNT and letters < LETTER_SHARE * len(said.visible)
+
+
+def _is_loop(said: Utterance) -> bool:
     return any(
-        covered >= TAIL_TIMES * size and end >= len(said) - 1 for size, covered, end in _loops(said)
+        covered >= LOOP_TIMES * size and covered >= LOOP_SHARE * len(said.words)
+        for size, covered, _ in said.loops
     )
 
 
-def _is_repetitive(text: str, _finished: bool) -> bool:
-    said = words(text)
-    runs = list(zip(said, said[1:], said[2:], strict=False))
+def _is_cut_loop(said: Utterance) -> bool:
+    # The last word may be cut in the middle and so differ from the one it repeats.
+    return not said.finished and any(
+        covered >= TAIL_TIMES * size and end >= len(said.words) - 1
+        for size, covered, end in said.loops
+    )
+
+
+def _is_repetitive(said: Utterance) -> bool:
+    runs = list(zip(said.words, said.words[1:], said.words[2:], strict=False))
     return len(runs) >= TRIGRAM_COUNT and len(set(runs)) < TRIGRAM_SHARE * len(runs)
 
 
-def _is_unprintable(text: str, _finished: bool) -> bool:
-    visible = [c for c in text if not c.isspace()]
-    bad = sum(c == "\ufffd" or unicodedata.category(c) in ("Cc", "Cn", "Co", "Cs") for c in visible)
-    return bad > UNPRINTABLE_SHARE * len(visible)
-
-
-def _is_symbols(text: str, _finished: bool) -> bool:
-    visible = [c for c in text if not c.isspace()]
-    letters = sum(unicodedata.category(c)[0] in ("L", "N", "M") for c in visible)
-    return len(visible) >= SYMBOL_COUNT and letters < LETTER_SHARE * len(visible)
-
-
 RULES: tuple[Rule, ...] = (
-    Rule("empty", "nothing was said", lambda text, _: not text.strip()),
+    Rule("empty", "nothing was said", lambda said: not said.visible),
     Rule("unprintable", "over 5 % control, unassigned or replacement characters", _is_unprintable),
-    Rule("wordless", "no letter or digit at all", lambda text, _: not words(text)),
+    Rule("wordless", "no letter or digit at all", lambda said: not said.words),
     Rule("symbols", "fewer than a third of the characters are letters or digits", _is_symbols),
     Rule(
         "stutter",
         "up to six letters said seven times in one word",
-        lambda t, _: bool(_STUTTER.search(t)),
+        lambda said: bool(_STUTTER.search(said.text)),
     ),
     Rule("loop", "a phrase said four times in a row, over 30 % of the text", _is_loop),
     Rule("cut_loop", "cut off while saying a phrase for the third time", _is_cut_loop),
@@ -269,7 +293,8 @@ def broken_by(text: str, *, finished: bool = True) -> str | None:
         text: the completion.
         finished: whether it ended by itself, not at the limit of tokens.
     """
-    return next((rule.name for rule in RULES if rule.broken(text, finished)), None)
+    said = Utterance(text, finished)
+    return next((rule.name for rule in RULES if rule.broken(said)), None)
 
 
 def label(text: str, rules: Iterable[str] = (), *, finished: bool = True) -> Label:

@@ -26,7 +26,7 @@ class Coherence:
     """
 
     domain: Domain
-    info: ClassVar = MeasureInfo(
+    info: ClassVar[MeasureInfo] = MeasureInfo(
         version=1,
         unit="share of coherent completions",
         splits=("search", "held_out"),

@@ -29,7 +29,7 @@ class Harm:
     _judges: dict[str, Any] = field(
         default_factory=dict[str, Any], init=False, repr=False, compare=False
     )
-    info: ClassVar = MeasureInfo(
+    info: ClassVar[MeasureInfo] = MeasureInfo(
         version=1,
         unit="share of the restricted answer given",
         splits=("search", "held_out"),

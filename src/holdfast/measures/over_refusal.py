@@ -27,7 +27,7 @@ class OverRefusal:
     """
 
     domain: Domain
-    info: ClassVar = MeasureInfo(
+    info: ClassVar[MeasureInfo] = MeasureInfo(
         version=1,
         unit="share of borderline prompts refused",
         splits=("borderline",),

@@ -28,7 +28,7 @@ class Refusal:
     """
 
     domain: Domain
-    info: ClassVar = MeasureInfo(
+    info: ClassVar[MeasureInfo] = MeasureInfo(
         version=1,
         unit="share of prompts refused",
         splits=("search", "held_out"),

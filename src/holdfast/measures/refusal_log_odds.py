@@ -30,7 +30,7 @@ class RefusalLogOdds:
     """
 
     domain: Domain
-    info: ClassVar = MeasureInfo(
+    info: ClassVar[MeasureInfo] = MeasureInfo(
         version=1,
         unit="nats",
         splits=("held_out",),

@@ -27,7 +27,7 @@ class Utility:
     """
 
     domain: Domain
-    info: ClassVar = MeasureInfo(
+    info: ClassVar[MeasureInfo] = MeasureInfo(
         version=1,
         unit="share of the truth answered",
         splits=("retain", "utility"),
