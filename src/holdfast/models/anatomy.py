@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
@@ -173,7 +174,7 @@ def _is_chain(chain: tuple[nn.Module, ...], calls: dict[nn.Module, _Call]) -> bo
     return all(
         before.given.shape == cast("Tensor", after.taken).shape
         and before.given.grad_fn is cast("Tensor", after.taken).grad_fn
-        for before, after in zip(runs, runs[1:], strict=False)
+        for before, after in pairwise(runs)
     )
 
 

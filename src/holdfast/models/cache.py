@@ -46,9 +46,7 @@ class RoomyLayer(DynamicLayer):
         """Keeps only the rows `indices`."""
         if self._buffers is not None and self.keys is not None:
             stop = self.keys.shape[-2]
-            keys, values = (
-                _selected(buffer, indices, stop) for buffer in self._buffers
-            )
+            keys, values = (_selected(buffer, indices, stop) for buffer in self._buffers)
             self._buffers = (keys, values)
             self.keys, self.values = keys[:, :, :stop], values[:, :, :stop]
 

@@ -37,8 +37,9 @@ class Flops:
         """A forward pass.
 
         Args:
-            tokens: processed, padding included. heads: positions that reach the output head.
+            tokens: processed, padding included.
             pairs: of query and key, summed over sequences.
+            heads: positions that reach the output head.
         """
         return 2.0 * ((self.body + self.rank) * tokens + self.attention * pairs + self.head * heads)
 
@@ -56,7 +57,8 @@ def count(model: nn.Module, anatomy: Anatomy, active_experts: float = 1.0) -> Fl
     """The formula's constants for a model.
 
     Args:
-        model: for its output head. anatomy: for its blocks.
+        model: for its output head.
+        anatomy: for its blocks.
         active_experts: share of a mixture's experts that see a token.
     """
     names = {module: name for name, module in model.named_modules()}

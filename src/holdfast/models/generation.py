@@ -88,9 +88,7 @@ def write(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        meter.count_forward(
-            batch if i == 0 else 0, given.numel(), given.numel() * seen, len(given)
-        )
+        meter.count_forward(batch if i == 0 else 0, given.numel(), given.numel() * seen, len(given))
         if first is None:
             first = logits
         chosen = choose(logits)

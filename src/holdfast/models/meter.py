@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from holdfast.core import Spend
@@ -70,7 +70,7 @@ class Meter:
         self._add(Spend(flops=self._flops.backward(tokens, pairs, heads)))
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Generator[None]:
         """Seconds count inside; the engine holds this while an attack's own code runs."""
         assert self._started is None, "the clock is already running"
         self._settle()
@@ -82,7 +82,7 @@ class Meter:
             self._stop()
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None]:
         """Nothing counts inside: for our own measuring. May be nested."""
         was_running = self._started is not None
         if was_running:
@@ -98,7 +98,7 @@ class Meter:
                 self._started = time.perf_counter()
 
     @contextmanager
-    def adapted(self, flops: Flops) -> Iterator[None]:
+    def adapted(self, flops: Flops) -> Generator[None]:
         """Another formula holds inside."""
         before, self._flops = self._flops, flops
         try:

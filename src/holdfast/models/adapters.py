@@ -1,0 +1,86 @@
+"""Low-rank adapters through peft: put in place, and taken out without a trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from holdfast.models.anatomy import Anatomy, is_matrix
+from holdfast.models.flops import Flops
+from holdfast.models.seeds import generator
+from holdfast.models.training import LowRank, Weights
+
+
+@contextmanager
+def low_rank(model: nn.Module, anatomy: Anatomy, spec: LowRank) -> Generator[Weights]:
+    """Adapters beside every matrix of the blocks; on exit the original modules stand there again.
+
+    The base is never written to, so it is bit for bit as it was. Adapters are float32 whatever
+    the base is. A is drawn from `spec.seed` alone, uniform within 1/sqrt(fan-in), B is zero.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    inside = {m for block in anatomy.blocks for m in block.modules() if is_matrix(m)}
+    originals = {name: m for name, m in model.named_modules() if m in inside}
+    flags = [(p, p.requires_grad) for p in model.parameters()]
+    attributes = set(vars(model))
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=cast("int", spec.scale * spec.rank),
+        target_modules=list(originals),
+        lora_dropout=0.0,
+        bias="none",
+    )
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            inject_adapter_in_model(config, model)
+        yield _weights(model, spec)
+    finally:
+        for name, module in originals.items():
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, module)
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+        for attribute in set(vars(model)) - attributes:
+            delattr(model, attribute)
+
+
+def _weights(model: nn.Module, spec: LowRank) -> Weights:
+    """The adapters' matrices as float32 parameters, A drawn anew."""
+    random = generator(spec.seed.fork("adapters"))
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    with torch.no_grad():
+        for name, parameter in trained:
+            parameter.data = parameter.data.float()
+            if ".lora_A." in name:
+                bound = 1.0 / math.sqrt(parameter.shape[1])
+                noise = torch.rand(parameter.shape, generator=random) * 2.0 - 1.0
+                parameter.copy_(noise * bound)
+    model.eval()
+    return Weights(tuple(n for n, _ in trained), tuple(p for _, p in trained))
+
+
+def adapter_flops(base: Flops, model: nn.Module, anatomy: Anatomy, rank: int) -> Flops:
+    """The base's formula with adapters of `rank` beside every matrix of the blocks."""
+    names = {module: name for name, module in model.named_modules()}
+    total = unfed = 0
+    for block in anatomy.blocks:
+        for module in block.modules():
+            if is_matrix(module):
+                weight: Any = module.weight
+                total += rank * sum(weight.shape)
+                if names[module] in anatomy.unfed:
+                    unfed += rank * _fan_in(module)
+    return replace(base, rank=total, unfed_rank=unfed, frozen=True)
+
+
+def _fan_in(matrix: nn.Module) -> int:
+    weight: Any = matrix.weight
+    return weight.shape[1] if isinstance(matrix, nn.Linear) else weight.shape[0]

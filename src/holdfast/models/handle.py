@@ -1,0 +1,321 @@
+"""The model under test: everything that may be asked of it or done to it, and its meter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.core import Completion, Seed, SpecError, Subject
+from holdfast.models import hooks, passes, training
+from holdfast.models.anatomy import Anatomy
+from holdfast.models.chat import Chat, Prompt
+from holdfast.models.edits import Edits, edited
+from holdfast.models.flops import Flops
+from holdfast.models.generation import Choose, Sampler, greedy, write
+from holdfast.models.memo import Memo
+from holdfast.models.meter import Meter
+from holdfast.models.seeds import generator
+from holdfast.models.training import Full, LowRank, Weights
+from holdfast.models.writers import Writer, find_writers, orthogonalised
+
+
+class Handle:
+    """A causal language model with its tokenizer, chat template and meter.
+
+    The model is in evaluation mode and none of its parameters requires a gradient, except inside
+    `trainable`. Everything that changes it is a context manager which leaves it as it was, bit
+    for bit, however it is left.
+
+    Attributes:
+        model: the `transformers` model. tokenizer: as loaded, never changed.
+        chat: renders and encodes. meter: the bill.
+        subject: what a report says of the model.
+    """
+
+    def __init__(
+        self, model: Any, chat: Chat, subject: Subject, anatomy: Anatomy, flops: Flops
+    ) -> None:
+        self.model = model
+        self.chat = chat
+        self.subject = subject
+        self.anatomy = anatomy
+        self.device: torch.device = next(model.parameters()).device
+        self.dtype: torch.dtype = next(model.parameters()).dtype
+        self.meter = Meter(flops, self._settle)
+        self._memo: Memo | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer as loaded."""
+        return self.chat.tokenizer
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        return self.subject.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of tensors, configuration, tokenizer, template and dtype."""
+        return self.subject.digest
+
+    @property
+    def parameters(self) -> int:
+        """How many, a tied one once."""
+        return self.subject.parameters
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks, L."""
+        return len(self.anatomy.blocks)
+
+    @property
+    def width(self) -> int:
+        """Size of the residual stream, d."""
+        return self.anatomy.width
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Size of the output, v."""
+        return self.model.get_output_embeddings().weight.shape[0]
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def encode(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+        """Prompts rendered up to where the answer begins: ids and mask (b, t), padded left."""
+        return self._padded([self.chat.prompt_ids(p) for p in prompts])
+
+    @torch.no_grad()
+    def logits(self, ids: Tensor, mask: Tensor, last: int | None = None) -> Tensor:
+        """Logits (b, t, v), or (b, last, v) of the last positions; a query for each row."""
+        batch, length = ids.shape
+        self.meter.count_forward(batch, ids.numel(), ids.numel() * length, batch * (last or length))
+        return passes.logits_of(self.model, ids.to(self.device), mask.to(self.device), last)
+
+    def forward(self, ids: Tensor, mask: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Logits with a gradient, for training.
+
+        Args:
+            ids: (b, t) int64, padded on either side.
+            mask: (b, t) int64, 1 where a token is real.
+            keep: (b, t) bool, the positions whose logits are wanted.
+
+        Returns:
+            (b, t, v), or (n, v) for the n positions of `keep` in row-major order. The forward
+            pass is billed at once, the backward pass when it happens.
+        """
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        if keep is None:
+            logits = passes.logits_of(self.model, ids, mask)
+        else:
+            with passes.heading_only(self.model, keep.to(self.device)):
+                logits = passes.logits_of(self.model, ids, mask)[0]
+        heads = logits.numel() // logits.shape[-1]
+        bill = (ids.numel(), ids.numel() * ids.shape[1], heads)
+        self.meter.count_training(*bill)
+        if logits.requires_grad:
+            logits.register_hook(lambda _: self.meter.count_backward(*bill))
+        return logits
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int,
+        prefill: str = "",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: Seed | None = None,
+        batch_size: int | None = None,
+    ) -> list[Completion]:
+        """The model's answers, in the order of the prompts.
+
+        Args:
+            prompts: chats whose last turn is the user's.
+            max_new_tokens: the most tokens to an answer.
+            prefill: words put into the model's mouth; not part of the completion's text.
+            temperature: 0 takes the likeliest token each time; above it, `seed` decides.
+            top_p: probability mass of the nucleus that is sampled from.
+            seed: required where temperature is above 0.
+            batch_size: rows to a batch; chosen unless given.
+        """
+        if max_new_tokens < 1 or temperature < 0.0 or not 0.0 < top_p <= 1.0:
+            raise SpecError(
+                "at least one new token, a temperature of 0 or more and 0 < top_p <= 1",
+                found=f"{max_new_tokens}, {temperature} and {top_p}",
+                remedy="Correct the setting.",
+            )
+        choose: Choose = greedy
+        if temperature > 0.0:
+            if seed is None:
+                raise SpecError("a seed for sampling", found="none", remedy="Pass seed=.")
+            choose = Sampler(temperature, top_p, generator(seed, self.device))
+        settings = (max_new_tokens, prefill, temperature, top_p, seed)
+        keys = [(tuple(p), settings) for p in prompts]
+        memo = self._memo or Memo()
+        missing = list(dict.fromkeys(key for key in keys if key not in memo.answers))
+        suffix = self.chat.text_ids(prefill) if prefill else ()
+        rows = [self.chat.prompt_ids(prompt) + suffix for prompt, _ in missing]
+        order = passes.batches(
+            [len(r) for r in rows], self.device.type, batch_size, extra=max_new_tokens
+        )
+        for batch in order:
+            ids, mask = self._padded([rows[i] for i in batch])
+            written = write(
+                self.model, ids, mask, self.chat.stops, max_new_tokens, choose, self.meter
+            )
+            texts = self.chat.decode(written.rows)
+            for i, text, row, finished, first in zip(
+                batch, texts, written.rows, written.finished, written.first, strict=True
+            ):
+                memo.answers[missing[i]] = Completion(text, len(row), finished)
+                if self._memo is not None and not prefill:
+                    memo.firsts[missing[i][0]] = first.float().cpu()
+        return [memo.answers[key] for key in keys]
+
+    @torch.no_grad()
+    def first_token_probs(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Distribution (n, v) float64, on the CPU, of the first token of each answer."""
+        firsts = (self._memo or Memo()).firsts
+        keys = [tuple(p) for p in prompts]
+        missing = list(dict.fromkeys(key for key in keys if key not in firsts))
+        rows = [self.chat.prompt_ids(prompt) for prompt in missing]
+        for batch in passes.batches([len(r) for r in rows], self.device.type):
+            logits = self.logits(*self._padded([rows[i] for i in batch]), last=1)[:, -1]
+            firsts.update(zip([missing[i] for i in batch], logits.float().cpu(), strict=True))
+        if not keys:
+            return torch.zeros((0, self.vocabulary), dtype=torch.float64)
+        return torch.stack([firsts[key] for key in keys]).double().softmax(-1)
+
+    @torch.no_grad()
+    def logprobs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Tensor]:
+        """Log-probability of each token of each completion, float32 on the CPU."""
+        pairs = [
+            (self.chat.prompt_ids(p), self.chat.text_ids(c))
+            for p, c in zip(prompts, completions, strict=True)
+        ]
+
+        def of(batch: Sequence[int]) -> list[Tensor]:
+            ids, mask = self._padded([pairs[i][0] + pairs[i][1] for i in batch])
+            sizes = torch.tensor([len(pairs[i][1]) for i in batch], device=self.device)
+            length = ids.shape[1]
+            answer = torch.arange(length, device=self.device) >= length - sizes[:, None]
+            keep = answer.roll(-1, 1)  # the logits that predict a token stand one place before it
+            keep[:, -1] = False
+            with passes.heading_only(self.model, keep):
+                logits = passes.logits_of(self.model, ids, mask)[0]
+            self.meter.count_forward(
+                len(batch), ids.numel(), ids.numel() * length, int(sizes.sum())
+            )
+            found = logits.float().log_softmax(-1).gather(1, ids[answer][:, None])[:, 0]
+            return list(found.cpu().split(sizes.tolist()))
+
+        order = passes.batches([len(a) + len(b) for a, b in pairs], self.device.type)
+        return passes.in_order(order, of)
+
+    @torch.no_grad()
+    def residuals(self, prompts: Sequence[Prompt], positions: Sequence[int]) -> Tensor:
+        """The residual stream (n, L+1, p, d) float32 at positions counted from the end.
+
+        Index l < L is block l's input; L is the last block's output, before the final norm.
+
+        Raises:
+            SpecError: a position that is not negative, or before a prompt's first token.
+        """
+        rows = [self.chat.prompt_ids(p) for p in prompts]
+        shortest = min(map(len, rows), default=0)
+        if rows and any(not -shortest <= p < 0 for p in positions):
+            raise SpecError(
+                f"positions from -1 back to -{shortest}, the shortest prompt's first token",
+                found=str(list(positions)),
+                remedy="Count from the end: -1 is the last token.",
+            )
+
+        def of(batch: Sequence[int]) -> list[Tensor]:
+            found: list[Tensor] = []
+            ids, mask = self._padded([rows[i] for i in batch])
+            with hooks.captured(
+                self.anatomy, lambda _, x: found.append(x[:, list(positions)].float())
+            ):
+                self.logits(ids, mask, last=1)
+            return list(torch.stack(found, dim=1))
+
+        order = passes.batches([len(r) for r in rows], self.device.type)
+        if not rows:
+            shape = (0, self.layers + 1, len(positions), self.width)
+            return torch.zeros(shape, device=self.device)
+        return torch.stack(passes.in_order(order, of))
+
+    def writers(self) -> list[Writer]:
+        """The matrices that write into the residual stream, embeddings first."""
+        return find_writers(self.model, self.anatomy)
+
+    def orthogonalised(self, direction: Tensor) -> dict[str, Tensor]:
+        """Edits that keep every writer from writing along `direction`; see `writers`."""
+        return orthogonalised(self.model, self.anatomy, direction)
+
+    # --- changing -----------------------------------------------------------------------------
+
+    @contextmanager
+    def trainable(self, spec: Full | LowRank) -> Generator[Weights]:
+        """Yields the weights that `spec` allows to train; all is undone on exit."""
+        with self._fresh_memo():
+            if isinstance(spec, Full):
+                with training.full(self.model) as weights:
+                    yield weights
+                return
+            from holdfast.models.adapters import adapter_flops, low_rank
+
+            flops = adapter_flops(self.meter.flops, self.model, self.anatomy, spec.rank)
+            with low_rank(self.model, self.anatomy, spec) as weights, self.meter.adapted(flops):
+                yield weights
+
+    @contextmanager
+    def edited(self, edits: Edits | Callable[[Handle], Edits]) -> Generator[None]:
+        """Parameters hold other values inside: name -> tensor, or a function that finds them."""
+        found = edits(self) if callable(edits) else edits
+        with self._fresh_memo(), edited(self.model, found):
+            yield
+
+    @contextmanager
+    def hooked(self, changes: Sequence[tuple[hooks.Site, hooks.Change]]) -> Generator[None]:
+        """Applies `change(states (b, t, d), block)` at each site of every block inside."""
+        with self._fresh_memo(), hooks.hooked(self.model, self.anatomy, changes):
+            yield
+
+    @contextmanager
+    def measuring(self) -> Generator[None]:
+        """Our own looking: off the meter, and answers are remembered until exit.
+
+        Several measures that ask for the same answers then share one generation. Nothing may
+        train inside; an edit or hook inside starts with nothing remembered.
+        """
+        before, self._memo = self._memo, Memo()
+        try:
+            with self.meter.paused(), torch.no_grad():
+                yield
+        finally:
+            self._memo = before
+
+    # --- private ------------------------------------------------------------------------------
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        ids, mask = self.chat.pad_left(rows)
+        return ids.to(self.device), mask.to(self.device)
+
+    @contextmanager
+    def _fresh_memo(self) -> Generator[None]:
+        before, self._memo = self._memo, None if self._memo is None else Memo()
+        try:
+            yield
+        finally:
+            self._memo = before
+
+    def _settle(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

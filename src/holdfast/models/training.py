@@ -1,0 +1,73 @@
+"""Which weights an attacker or defender may train, and how all is put back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from holdfast.core import Seed, SpecError
+
+_FIRST = Seed(0)
+
+
+@dataclass(frozen=True)
+class Full:
+    """Every parameter."""
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Low-rank adapters beside every matrix of the blocks: W + (alpha / rank) B A.
+
+    Attributes:
+        rank: of each adapter. alpha: twice the rank unless given.
+        seed: of A; B begins at zero, so the adapted model begins as the model itself.
+
+    Paper: arXiv 2106.09685.
+    """
+
+    rank: int
+    alpha: float | None = None
+    seed: Seed = _FIRST
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise SpecError(
+                "a rank of at least 1", found=str(self.rank), remedy="Give a larger one."
+            )
+
+    @property
+    def scale(self) -> float:
+        """What B A is multiplied by."""
+        return (2.0 * self.rank if self.alpha is None else self.alpha) / self.rank
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters that require gradients, a tied one once, and their names."""
+
+    names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...]
+
+
+@contextmanager
+def full(model: nn.Module) -> Generator[Weights]:
+    """Every parameter trainable; on exit each has its old bits and flag, and no gradient.
+
+    The old values wait in host memory meanwhile. The model stays in evaluation mode: no dropout.
+    """
+    named = [(n, p) for n, p in model.named_parameters() if p.is_floating_point()]
+    kept: list[Tensor] = [p.detach().to("cpu", copy=True) for _, p in named]
+    flags = [p.requires_grad for _, p in named]
+    try:
+        for _, parameter in named:
+            parameter.requires_grad_(True)
+        yield Weights(tuple(n for n, _ in named), tuple(p for _, p in named))
+    finally:
+        for (_, parameter), values, flag in zip(named, kept, flags, strict=True):
+            parameter.data.copy_(values)
+            parameter.requires_grad_(flag)
+            parameter.grad = None
