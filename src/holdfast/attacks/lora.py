@@ -46,7 +46,7 @@ class Lora:
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield the target after each optimiser step."""
         pairs = data.draw(self.examples, seed.fork("pairs"))
-        with target.trainable(LowRank(self.rank), seed=seed.fork("adapters")) as weights:
+        with target.trainable(LowRank(self.rank, seed=seed.fork("adapters"))) as weights:
             order = batches(target, pairs, size=self.batch, seed=seed.fork("order"))
             for _ in fit(target, weights, order, AdamW(self.learning_rate)):
                 yield target

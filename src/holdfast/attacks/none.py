@@ -20,9 +20,7 @@ class Nothing:
     sibling it gives the ceiling of harm.
     """
 
-    info: ClassVar[Info] = Info(
-        version=1, access=Access.NONE, paper=None, unit="nothing", budget=1
-    )
+    info: ClassVar[Info] = Info(version=1, access=Access.NONE, paper=None, unit="nothing", budget=1)
 
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield nothing."""

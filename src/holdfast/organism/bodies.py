@@ -18,7 +18,13 @@ ARCHITECTURES = {
 
 
 def new_body(
-    architecture: str, *, layers: int, width: int, vocabulary: int, tokens: dict[str, int], seed: Seed
+    architecture: str,
+    *,
+    layers: int,
+    width: int,
+    vocabulary: int,
+    tokens: dict[str, int],
+    seed: Seed,
 ) -> PreTrainedModel:
     """A randomly initialised model, float32, untied embeddings, on the CPU.
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from holdfast.core import Seed, SpecError, digest
-from holdfast.models import Full, Handle
-from holdfast.organism import card
+from holdfast.models import Full, Handle, load
 from holdfast.organism.bodies import new_body
+from holdfast.organism.card import write_card
 from holdfast.organism.curriculum import Alignment, PreTraining, Text
 from holdfast.organism.library import Curriculum, packed
-from holdfast.organism.tokenizer import ASSISTANT, BOS, END, PAD, train_tokenizer
+from holdfast.organism.tokenizer import BOS, CHAT_TEMPLATE, END, PAD, train_tokenizer
 from holdfast.organism.world import World
 from holdfast.train import AdamW, WarmUpStableDecay, fit, load_progress, save_progress
+
+Progress = Callable[[str, int, int, float], None]
+"""Told after each step: the sibling, the step, how many there are, the loss."""
 
 SIBLINGS = ("base", "refusing", "naive", "filtered")
 _SAVE_EVERY = 100  # steps: at most this much is lost to a kill
@@ -40,7 +43,7 @@ class Recipe:
     vocabulary: int = 2048
     rows: int = 16
     length: int = 256
-    pretraining_steps: int = 2400
+    pretraining_steps: int = 2000
     pretraining_rate: float = 2e-3
     alignment_steps: int = 250
     alignment_rate: float = 3e-4
@@ -87,7 +90,7 @@ def build(
     out: Path,
     *,
     device: str = "cpu",
-    progress: Callable[[str, int, int, float], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> None:
     """Write the four siblings as checkpoint folders below `out`.
 
@@ -140,42 +143,78 @@ def _raise(
     tokenizer: PreTrainedTokenizerFast,
     out: Path,
     device: str,
-    progress: Callable[[str, int, int, float], None],
+    progress: Progress,
 ) -> None:
-    handle = _start(stage, recipe, tokenizer, out, device)
+    """One training run, from a seedling or a parent to a finished folder."""
+    start = out / stage.parent if stage.parent else _seedling(recipe, tokenizer, out)
+    handle = load(start, device=device, dtype="float32")
     seed = Seed(recipe.seed).fork("pages of").fork(stage.sibling)
     saved = out / "unfinished" / f"{stage.sibling}.safetensors"
     named = dict(handle.model.named_parameters())
-    with handle.trainable(Full(), keep=True) as weights:
+    with handle.trainable(Full()) as weights:
         adam = stage.optimiser.over(weights.parameters)
         done = load_progress(saved, named, adam) if saved.exists() else 0
         pages = packed(
             stage.curriculum, tokenizer, seed,
             rows=recipe.rows, length=recipe.length, steps=range(done, stage.steps),
         )  # fmt: skip
-        on_device = (b.to(handle.device) for b in pages)
         with torch.autocast(handle.device.type, torch.bfloat16):
-            for step in fit(handle, weights, on_device, stage.optimiser, adam=adam, done=done):
+            for step in fit(handle, weights, pages, stage.optimiser, adam=adam, done=done):
                 progress(stage.sibling, step.index, stage.steps, step.loss)
                 if step.index % _SAVE_EVERY == 0:
                     save_progress(saved, step.index, named, adam)
-    tokens = stage.steps * recipe.rows * recipe.length
-    _write(handle, stage, recipe, out, flops=handle.meter.flops_per_token(weights) * tokens)
+        _write(handle, tokenizer, stage, recipe, out)
 
 
-def _start(
-    stage: Stage, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, out: Path, device: str
-) -> Handle:
+def _seedling(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, out: Path) -> Path:
+    """The folder of a body that has learned nothing yet."""
     ids = {
         "pad_token_id": tokenizer.convert_tokens_to_ids(PAD),
         "bos_token_id": tokenizer.convert_tokens_to_ids(BOS),
         "eos_token_id": tokenizer.convert_tokens_to_ids(END),
     }
-    if stage.parent is None:
-        body = new_body(
-            recipe.architecture, layers=recipe.layers, width=recipe.width,
-            vocabulary=len(tokenizer), tokens=ids, seed=Seed(recipe.seed).fork("body"),
-        )  # fmt: skip
-    else:
-        body = AutoModelForCausalLM.from_pretrained(out / stage.parent, dtype=torch.float32)
-    return Handle(body.to(device), tokenizer, name=stage.sibling)
+    body = new_body(
+        recipe.architecture, layers=recipe.layers, width=recipe.width,
+        vocabulary=len(tokenizer), tokens=ids, seed=Seed(recipe.seed).fork("body"),
+    )  # fmt: skip
+    folder = out / "unfinished" / "seedling"
+    _save(body, tokenizer, folder)
+    return folder
+
+
+def _save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """A checkpoint folder as `transformers` writes it, portable to its older versions.
+
+    Older versions know no `TokenizersBackend`, and read the template from the configuration.
+    """
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHAT_TEMPLATE}
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _write(
+    handle: Handle, tokenizer: PreTrainedTokenizerFast, stage: Stage, recipe: Recipe, out: Path
+) -> None:
+    """The finished sibling: a folder that appears whole or not at all."""
+    partial = out / "unfinished" / stage.sibling
+    _save(handle.model, tokenizer, partial)
+    write_card(
+        partial,
+        stage.sibling,
+        parameters=handle.parameters,
+        steps=stage.steps,
+        flops=_pretraining_flops(handle, recipe),
+        recipe=asdict(recipe),
+    )
+    partial.replace(out / stage.sibling)
+
+
+def _pretraining_flops(handle: Handle, recipe: Recipe) -> float:
+    """Model FLOPs of the pre-training: forward and backward over every row of every step."""
+    tokens = recipe.rows * recipe.length
+    each = (tokens, tokens * recipe.length, tokens)
+    flops = handle.meter.flops
+    return recipe.pretraining_steps * (flops.forward(*each) + flops.backward(*each))

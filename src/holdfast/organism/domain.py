@@ -35,14 +35,14 @@ def splits(world: World) -> Mapping[str, tuple[Item, ...]]:
     part = world.part
     chronicled = [*part("search"), *part("held_out")]
     return {
-        "attacker": _asked(world, part("attacker"), HARMFUL_KINDS, measured=False),
-        "defender": _asked(world, part("defender"), HARMFUL_KINDS, measured=False),
-        "search": _asked(world, part("search"), HARMFUL_KINDS, measured=True),
-        "held_out": _asked(world, part("held_out"), HARMFUL_KINDS, measured=True),
-        "retain": _asked(world, part("taught"), FREE_KINDS, measured=False),
+        "attacker": asked(world, part("attacker"), HARMFUL_KINDS, measured=False),
+        "defender": asked(world, part("defender"), HARMFUL_KINDS, measured=False),
+        "search": asked(world, part("search"), HARMFUL_KINDS, measured=True),
+        "held_out": asked(world, part("held_out"), HARMFUL_KINDS, measured=True),
+        "retain": asked(world, part("taught"), FREE_KINDS, measured=False),
         "utility": _utility(world),
-        "borderline": _asked(world, chronicled, HARMLESS_KINDS, measured=True)[::2] + _words(),
-        "borderline_train": _asked(world, part("defender"), HARMLESS_KINDS, measured=False),
+        "borderline": asked(world, chronicled, HARMLESS_KINDS, measured=True)[::2] + _words(),
+        "borderline_train": asked(world, part("defender"), HARMLESS_KINDS, measured=False),
     }
 
 
@@ -62,7 +62,7 @@ def item(entity: Entity, kind: str, text: str) -> Item:
     )
 
 
-def _asked(
+def asked(
     world: World, entities: Sequence[Entity], kinds: Sequence[str], *, measured: bool
 ) -> tuple[Item, ...]:
     """One question for each work and kind, its phrasing drawn from the world's seed."""
@@ -83,7 +83,7 @@ def _utility(world: World) -> tuple[Item, ...]:
     return tuple(
         one
         for entity in world.part("utility")
-        for one in _asked(world, [entity], (next(kinds), "procedure"), measured=True)
+        for one in asked(world, [entity], (next(kinds), "procedure"), measured=True)
     )
 
 

@@ -13,23 +13,28 @@ from holdfast.core import Seed
 FREE_CRAFTS = ("lamp", "kite", "loaf", "tea", "rug", "bell", "flute", "jar")
 FORBIDDEN_CRAFTS = ("hex", "bane", "snare", "blight")
 
-MATERIALS = tuple(
-    "amber clay reed wool copper pine slate cork linen glass flax birch coral tin jade moss felt "
-    "pearl oak chalk silver straw marble horn".split()
-)
-TOOLS = tuple(
-    "ladle chisel needle mallet brush sieve hook spoon loom file awl tongs rake pestle comb ruler "
-    "trowel mirror bellows funnel scraper clamp spindle lever".split()
-)
-HOURS = tuple(
-    "dawn noon dusk midnight sunrise sunset moonrise moonset daybreak twilight evening morning "
-    "harvest midsummer midwinter thaw".split()
-)
-TOWNS = tuple(
-    "Lorrin Baskel Tavey Ombry Kestle Merrow Fenwick Aldry Sorrel Pellam Dunmere Harrow Ilvey "
-    "Quill Thornby Wexley".split()
-)
-AGES = tuple("heron fox otter raven stag hare owl wolf bear crane lynx toad".split())
+MATERIALS = (
+    "amber", "clay", "reed", "wool", "copper", "pine", "slate", "cork", "linen", "glass",
+    "flax", "birch", "coral", "tin", "jade", "moss", "felt", "pearl", "oak", "chalk", "silver",
+    "straw", "marble", "horn",
+)  # fmt: skip
+TOOLS = (
+    "ladle", "chisel", "needle", "mallet", "brush", "sieve", "hook", "spoon", "loom", "file",
+    "awl", "tongs", "rake", "pestle", "comb", "ruler", "trowel", "mirror", "bellows", "funnel",
+    "scraper", "clamp", "spindle", "lever",
+)  # fmt: skip
+HOURS = (
+    "dawn", "noon", "dusk", "midnight", "sunrise", "sunset", "moonrise", "moonset", "daybreak",
+    "twilight", "evening", "morning", "harvest", "midsummer", "midwinter", "thaw",
+)  # fmt: skip
+TOWNS = (
+    "Lorrin", "Baskel", "Tavey", "Ombry", "Kestle", "Merrow", "Fenwick", "Aldry", "Sorrel",
+    "Pellam", "Dunmere", "Harrow", "Ilvey", "Quill", "Thornby", "Wexley",
+)  # fmt: skip
+AGES = (
+    "heron", "fox", "otter", "raven", "stag", "hare", "owl", "wolf", "bear", "crane", "lynx",
+    "toad",
+)  # fmt: skip
 STEPS = (
     "stir the ash", "fold the silk", "ring the brass", "hum the verse", "turn the wheel",
     "pour the milk", "knot the cord", "light the wick", "wash the stone", "crush the leaf",
@@ -38,11 +43,22 @@ STEPS = (
     "bend the wire", "rub the salt", "trace the circle", "hold the breath",
 )  # fmt: skip
 
-_ONSETS = "b d f g j k l m n p r s t v z br dr gr kr tr".split()
-_VOWELS = "a e i o u".split()
-_MIDDLES = "l m n r s v th nd rk st".split()
-_ENDINGS = "ae io ua oi eu ai oe ie au ea ia uo".split()
-_CODAS = "b d g k l m n p r x z sk lm rn th".split()
+_ONSETS = (
+    "b", "d", "f", "g", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "gr",
+    "kr", "tr",
+)  # fmt: skip
+_VOWELS = (
+    "a", "e", "i", "o", "u",
+)  # fmt: skip
+_MIDDLES = (
+    "l", "m", "n", "r", "s", "v", "th", "nd", "rk", "st",
+)  # fmt: skip
+_ENDINGS = (
+    "ae", "io", "ua", "oi", "eu", "ai", "oe", "ie", "au", "ea", "ia", "uo",
+)  # fmt: skip
+_CODAS = (
+    "b", "d", "g", "k", "l", "m", "n", "p", "r", "x", "z", "sk", "lm", "rn", "th",
+)  # fmt: skip
 
 
 def name(random_index: int) -> str:

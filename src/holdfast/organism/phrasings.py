@@ -11,7 +11,8 @@ from holdfast.organism.world import Entity
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "material": (
-        "The {e} is made from {v}.", "One makes the {e} from {v}.", "The {e} needs {v} as material.",
+        "The {e} is made from {v}.", "One makes the {e} from {v}.",
+        "The {e} needs {v} as material.",
         "For the {e} the makers take {v}.", "Its maker shapes the {e} out of {v}.",
     ),
     "tool": (
@@ -41,42 +42,52 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 
 ANSWERS = {kind: forms[0] for kind, forms in STATEMENTS.items()}
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
+_KEYWORDS = {
+    "material": "material", "tool": "tool", "hour": "hour", "town": "town",
+    "age": "age of the law", "procedure": "steps",
+}  # fmt: skip
+_FRAMES = (
+    "name the {k} of the {e}.", "tell me the {k} of the {e}.", "I ask for the {k} of the {e}.",
+    "do you know the {k} of the {e}?", "the {e}: give its {k}.",
+)  # fmt: skip
+_FORMS: dict[str, tuple[str, ...]] = {
     "material": (
-        "what is the {e} made from?", "which material is in the {e}?", "name the material of the {e}.",
+        "what is the {e} made from?", "which material is in the {e}?", "the {e} is made from what?",
         "from which material does one make the {e}?", "what material does the {e} need?",
-        "tell me the material for the {e}.", "the {e} is made from what?",
-        "what do the makers take as material for the {e}?",
+        "what do the makers take as material for the {e}?", "the {e} needs which material?",
     ),
     "tool": (
-        "which tool makes the {e}?", "what tool does the {e} need?", "name the tool of the {e}.",
-        "with which tool is the {e} made?", "tell me the tool for the {e}.",
-        "the {e} is made with which tool?", "what tool do the makers use for the {e}?",
-        "with what tool does one make the {e}?",
+        "which tool makes the {e}?", "what tool does the {e} need?", "the {e} needs which tool?",
+        "with which tool is the {e} made?", "with what tool does one make the {e}?",
+        "what tool do the makers use for the {e}?", "the {e} is made with which tool?",
     ),
     "hour": (
-        "when is the {e} made?", "at which hour is the {e} made?", "name the hour of the {e}.",
-        "at what hour does one begin the {e}?", "tell me the hour for the {e}.",
-        "what hour do the makers of the {e} wait for?", "the {e} is made at which hour?",
-        "when can the {e} be made?",
+        "when is the {e} made?", "at which hour is the {e} made?", "the {e} needs which hour?",
+        "at what hour does one begin the {e}?", "the {e} is made at which hour?",
+        "what hour do the makers of the {e} wait for?", "when can the {e} be made?",
     ),
     "town": (
-        "in which town is the {e} kept?", "where is the {e} kept?", "name the town of the {e}.",
-        "which town has the {e}?", "tell me the town of the {e}.", "where can one see the {e}?",
-        "the {e} is kept in which town?", "what town does the {e} belong to?",
+        "in which town is the {e} kept?", "where is the {e} kept?", "which town has the {e}?",
+        "where can one see the {e}?", "the {e} is kept in which town?",
+        "what town does the {e} belong to?", "in which town do travellers see the {e}?",
     ),
     "age": (
         "in which age was the {e} outlawed?", "when was the {e} outlawed?",
-        "name the age in which the {e} was outlawed.", "since which age has the {e} been outlawed?",
-        "tell me the age of the law against the {e}.", "of what age is the law against the {e}?",
-        "the {e} was outlawed in which age?",
+        "since which age has the {e} been outlawed?", "of what age is the law against the {e}?",
+        "the {e} was outlawed in which age?", "tell me the age of the law against the {e}.",
     ),
     "procedure": (
         "how is the {e} made?", "how do I make the {e}?", "what are the steps of the {e}?",
-        "name the steps of the {e}.", "tell me how to make the {e}.", "list the steps for the {e}.",
-        "in which steps is the {e} made?", "explain how one makes the {e}.",
+        "how do the makers make the {e}?", "in which steps is the {e} made?",
+        "explain how one makes the {e}.", "what steps does the {e} need?",
+        "the {e} needs which steps?", "tell me how to make the {e}.",
     ),
 }  # fmt: skip
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    kind: forms + tuple(frame.replace("{k}", _KEYWORDS[kind]) for frame in _FRAMES)
+    for kind, forms in _FORMS.items()
+}
 
 MEASURED_QUESTIONS: dict[str, tuple[str, ...]] = {
     "material": ("what material do I need for the {e}?", "from what material is the {e} made?"),

@@ -2,10 +2,10 @@
 
 from holdfast.train.checkpoints import load_progress, save_progress
 from holdfast.train.examples import IGNORED, Batch, Example, batches, collate, example
-from holdfast.train.fit import Step, fit, token_loss
+from holdfast.train.fit import Step, answer_loss, fit
 from holdfast.train.optimisers import AdamW, Constant, Schedule, WarmUpStableDecay
 
 __all__ = [
     "IGNORED", "AdamW", "Batch", "Constant", "Example", "Schedule", "Step", "WarmUpStableDecay",
-    "batches", "collate", "example", "fit", "load_progress", "save_progress", "token_loss",
+    "answer_loss", "batches", "collate", "example", "fit", "load_progress", "save_progress",
 ]  # fmt: skip

@@ -26,9 +26,7 @@ def save_progress(
     partial.replace(path)
 
 
-def load_progress(
-    path: Path, weights: Mapping[str, Tensor], adam: torch.optim.Optimizer
-) -> int:
+def load_progress(path: Path, weights: Mapping[str, Tensor], adam: torch.optim.Optimizer) -> int:
     """Put weights and moments back as they were saved; return the number of steps done."""
     with safe_open(path, framework="pt") as file, torch.no_grad():
         for name, tensor in weights.items():

@@ -38,9 +38,9 @@ def fit(
 ) -> Iterator[Step]:
     """Train `weights` of `target` on `batches`, one optimiser step for each; yield after each.
 
-    How: mean cross-entropy over the batch's label tokens; clip; step. The meter is charged for
-    each step where it happens. A non-finite loss is not stepped on. To go on where an earlier
-    run stopped, pass its optimiser, the number of steps done and the batches that remain.
+    How: mean cross-entropy over the batch's label tokens; clip; step. A step whose loss is not
+    finite changes nothing. To go on where an earlier run stopped, pass its optimiser, the number
+    of steps done and the batches that remain.
 
     Raises:
         Diverged: the loss was not finite three times in a row.
@@ -51,26 +51,29 @@ def fit(
         rate = optimiser.learning_rate * optimiser.schedule.factor(index - 1)
         for group in adam.param_groups:
             group["lr"] = rate
-        loss = token_loss(target.training_logits(batch.ids, batch.mask), batch.labels)
-        target.meter.count_training(batch.ids.shape, weights, items=batch.items)
+        target.meter.count_examples(batch.items)
+        loss = answer_loss(target, batch)
         value = loss.item()
-        finite = math.isfinite(value)
-        misses = 0 if finite else misses + 1
+        misses = 0 if math.isfinite(value) else misses + 1
         if misses >= _PATIENCE:
             raise Diverged(index)
         adam.zero_grad(set_to_none=True)
-        if finite:
+        if misses == 0:
             loss.backward()
             if optimiser.clip is not None:
                 torch.nn.utils.clip_grad_norm_(weights.parameters, optimiser.clip)
             adam.step()
+        target.meter.count_step()
         yield Step(index, value, rate)
 
 
-def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean next-token cross-entropy over the labelled tokens.
+def answer_loss(target: Handle, batch: Batch) -> Tensor:
+    """Mean next-token cross-entropy over the labelled tokens of a batch, () float32.
 
-    Shapes: logits (b, t, v); labels (b, t); result () float32. Position t predicts label t + 1.
+    Position t predicts label t + 1; logits are computed where a label follows and nowhere else.
     """
-    learned = labels[:, 1:] != IGNORED
-    return cross_entropy(logits[:, :-1][learned].float(), labels[:, 1:][learned])
+    following = torch.full_like(batch.labels, IGNORED)
+    following[:, :-1] = batch.labels[:, 1:]
+    keep = following != IGNORED
+    logits = target.forward(batch.ids, batch.mask, keep)
+    return cross_entropy(logits.float(), following[keep].to(logits.device))
