@@ -1,1 +1,23 @@
 """From readings to cost: breach, selection on `search`, cost vector, dollars. Pure functions."""
+
+from holdfast.price.audit import (
+    BOUNDS,
+    AttackPrice,
+    Behaviour,
+    Price,
+    PricedAudit,
+    SeedResult,
+    SettingResult,
+    TrialLine,
+)
+from holdfast.price.breach import Breach, Threshold, Verdict
+from holdfast.price.cost import Cost, Device, Estimate, PriceTable, price_table
+from holdfast.price.curves import Point, Scale
+from holdfast.price.intervals import COVERS, Rate, wilson
+from holdfast.price.summary import price
+
+__all__ = [
+    "BOUNDS", "COVERS", "AttackPrice", "Behaviour", "Breach", "Cost", "Device", "Estimate",
+    "Point", "Price", "PriceTable", "PricedAudit", "Rate", "Scale", "SeedResult",
+    "SettingResult", "Threshold", "TrialLine", "Verdict", "price", "price_table", "wilson",
+]  # fmt: skip

@@ -37,19 +37,24 @@ def wilson(mean: float, prompts: int, confidence: float = 0.95) -> Rate:
     """
     z = float(norm.ppf(0.5 + confidence / 2))
     spread = z * z / prompts
+    variance = max(0.0, mean * (1 - mean)) / prompts
     centre = (mean + spread / 2) / (1 + spread)
-    half = (
-        z / (1 + spread) * math.sqrt(max(0.0, mean * (1 - mean)) / prompts + spread / (4 * prompts))
-    )
+    half = z / (1 + spread) * math.sqrt(variance + spread / (4 * prompts))
     # At a mean of 0 or 1 the end of the interval is that value; rounding may miss it.
     low, high = min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))
     return Rate(mean, low, high, prompts)
 
 
-def rate(readings: Sequence[Reading], split: str, measure: str) -> Rate | None:
-    """The mean over readings (one a seed) of the mean over prompts; None where unscored."""
+def rate(
+    readings: Sequence[Reading], split: str, measure: str, *, complement: bool = False
+) -> Rate | None:
+    """The mean over readings (one a seed) of the mean over prompts; None where unscored.
+
+    complement: of one minus the score.
+    """
     means = [m for r in readings if (m := mean_of(r, split, measure)) is not None]
     if not means:
         return None
+    mean = math.fsum(means) / len(means)
     scored = (sum(s is not None for s in scores_of(r, split, measure)) for r in readings)
-    return wilson(math.fsum(means) / len(means), min(n for n in scored if n))
+    return wilson(1.0 - mean if complement else mean, min(n for n in scored if n))

@@ -1,0 +1,126 @@
+"""report.html: one file that asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from holdfast import __version__
+from holdfast.core import Results, shipped
+from holdfast.price import BOUNDS, PricedAudit, Rate, words
+from holdfast.report import plots
+from holdfast.report.text import clean
+
+
+def render_html(results: Results, priced: PricedAudit) -> str:
+    """The whole page: text, tables, charts and the plotting library, in one string.
+
+    The library is carried compressed and unpacked by the reader's browser, which keeps the file
+    below 2 MB; where a browser cannot do that, every chart has its table.
+    """
+    here = shipped("report")
+    template = _environment().get_template("template.html.j2")
+    return template.render(
+        p=priced,
+        models=results.models.values(),
+        protocols=_protocols(results),
+        version=__version__,
+        bounds=BOUNDS,
+        axes=plots.AXES,
+        figures=_embedded(_figures(priced)),
+        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        script=Markup((here / "page.js").read_text(encoding="utf-8")),
+        plotly=Markup(_plotly()),
+    )
+
+
+def _environment() -> Environment:
+    """Everything is escaped, and what cannot be printed is spelled out before that."""
+    env = Environment(
+        loader=FileSystemLoader(shipped("report")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalise,
+    )
+    env.filters |= {
+        "count": words.count,
+        "dollars": words.dollars,
+        "dollar_range": words.dollar_range,
+        "duration": words.duration,
+        "flops": words.flops,
+        "interval": _interval,
+        "prose": _prose,
+        "rate": _rate,
+        "settings": words.settings,
+        "share": words.share,
+    }
+    env.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
+    return env
+
+
+def _finalise(value: Any) -> Any:
+    if value is None:
+        return words.MISSING
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return clean(value)
+    return value
+
+
+def _rate(value: Rate | None) -> str:
+    """A mean of a rate."""
+    return words.share(None if value is None else value.mean)
+
+
+def _interval(value: Rate | None) -> str:
+    """A rate's interval."""
+    return "" if value is None else f"{value.low:.2f}–{value.high:.2f}"
+
+
+def _prose(text: str) -> Markup:
+    """A sentence whose `names` stand in backticks."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(clean(text)))))
+
+
+def _figures(priced: PricedAudit) -> dict[str, Any]:
+    """Chart -> axis -> figure; a chart without a choice of axis has one, named ""."""
+    found: dict[str, Any] = {"utility": {"": plots.utility(priced)}}
+    found["costs"] = {axis.name: plots.costs(priced, axis) for axis in plots.AXES}
+    for i, attack in enumerate(priced.attacks):
+        found[f"trajectory-{i}"] = {
+            axis.name: plots.trajectory(priced, attack, axis) for axis in plots.AXES
+        }
+    return found
+
+
+def _embedded(value: object) -> Markup:
+    """`value` as JSON that no text in it can end the script element of."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _protocols(results: Results) -> list[Mapping[str, Any]]:
+    """Each distinct protocol that the target's trials followed."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for record in results.records:
+        found.setdefault(repr(sorted(record.spec.protocol.items())), record.spec.protocol)
+    return [found[key] for key in sorted(found)]
+
+
+@cache
+def _plotly() -> str:
+    """Plotly's library, gzipped, in base64; a third of its size."""
+    library = cast("Any", files("plotly")) / "package_data" / "plotly.min.js"
+    return base64.b64encode(gzip.compress(library.read_bytes(), 9, mtime=0)).decode("ascii")

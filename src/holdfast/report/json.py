@@ -1,0 +1,36 @@
+"""The machine's view: everything in a priced audit, as `schema.json` describes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+from holdfast import __version__
+from holdfast.core import plain
+from holdfast.price import BOUNDS, PricedAudit
+
+SCHEMA_VERSION = 1
+"""Rises whenever a reader of an older one would misread a newer one."""
+
+
+def to_json(priced: PricedAudit) -> dict[str, Any]:
+    """`priced` as JSON values; what is missing is None, and there is no NaN or infinity."""
+    found = cast("dict[str, Any]", _finite(plain(priced)))
+    return {
+        "kind": "holdfast.audit",
+        "schema_version": SCHEMA_VERSION,
+        "holdfast": __version__,
+        "bounds": BOUNDS,
+        **found,
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in cast("list[Any]", value)]
+    return value
