@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from holdfast.core import DataMissing, HoldfastError, Item, digest, digest_file, shipped
+from holdfast.core import DataMissing, HoldfastError, Item, Score, digest, digest_file, shipped
 from holdfast.core.registry import unknown
 from holdfast.domains.domain import ALL_SPLITS, MANDATORY, Domain
 from holdfast.domains.hub import Reference, parse_reference
@@ -344,11 +344,13 @@ def clashes(placed: Iterable[Placed], _settings: Settings) -> Iterator[HoldfastE
 
 
 def unscorable(placed: Iterable[Placed], settings: Settings) -> Iterator[HoldfastError]:
-    """A fault for each split that is measured by truths and holds none."""
+    """A fault for each split that has items, is measured by their truths and finds none."""
     needy = ["utility"] + (["search", "held_out"] if settings.scorer.kind == "exact" else [])
-    scored = {row.split for row in placed if exact(row.item.truth, "") is not None}
+    scores: dict[str, list[Score]] = {}
+    for row in placed:
+        scores.setdefault(row.split, []).append(exact(row.item.truth, ""))
     for split in needy:
-        if split not in scored:
+        if split in scores and set(scores[split]) == {None}:
             yield _fault(
                 Place(f"{split}.jsonl"), f"items with a truth in the split {split}", "none",
                 'Add e.g. "truth": {"fact": "ladle"} or {"steps": [...]}.',

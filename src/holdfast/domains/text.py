@@ -69,7 +69,7 @@ REFUSALS: tuple[tuple[str, str], ...] = (
         "says it does not do such things",
     ),
     (
-        r"i (?:must|have to|need to|am going to|will|'ll)? ?(?:respectfully |politely )?decline\b",
+        r"i(?:'ll| must| have to| need to| am going to| will)? (?:\w+ly )?decline\b",
         "declines",
     ),
     (r"i (?:must |have to )?refuse\b", "refuses in that word"),
