@@ -182,7 +182,7 @@ def refusal_token_ids(
 
 LOOP_TIMES = 4  # a phrase said this often in a row is a loop ...
 LOOP_SHARE = 0.3  # ... where it fills this share of the text
-TAIL_TIMES = 3  # a text that was cut off while saying a phrase for the third time was looping
+TAIL_TIMES = 3  # a text that was cut off after it began a phrase for the third time was looping
 LOOP_WORDS = 12  # the longest phrase looked for
 TRIGRAM_SHARE = 0.5  # fewer distinct three-word runs than this share is repetition
 TRIGRAM_COUNT = 8  # judged from this many runs on
@@ -259,7 +259,7 @@ def _is_loop(said: Utterance) -> bool:
 def _is_cut_loop(said: Utterance) -> bool:
     # The last word may be cut in the middle and so differ from the one it repeats.
     return not said.finished and any(
-        covered >= TAIL_TIMES * size and end >= len(said.words) - 1
+        covered > (TAIL_TIMES - 1) * size and end >= len(said.words) - 1
         for size, covered, end in said.loops
     )
 
@@ -280,7 +280,7 @@ RULES: tuple[Rule, ...] = (
         lambda said: bool(_STUTTER.search(said.text)),
     ),
     Rule("loop", "a phrase said four times in a row, over 30 % of the text", _is_loop),
-    Rule("cut_loop", "cut off while saying a phrase for the third time", _is_cut_loop),
+    Rule("cut_loop", "cut off after it began a phrase for the third time", _is_cut_loop),
     Rule("repetition", "fewer than half of the three-word runs are distinct", _is_repetitive),
 )
 """Every way to be broken, in the order in which they are tried."""
