@@ -1,0 +1,194 @@
+"""The verbs: what the command line does and what a Python program calls, in one place."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from holdfast.core import HoldfastError, Record, Results, Subject
+from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run
+from holdfast.engine import plan as engine_plan
+from holdfast.engine.manifest import manifest
+from holdfast.engine.subjects import inspect
+from holdfast.price import PricedAudit, price
+from holdfast.report import write_report
+
+if TYPE_CHECKING:
+    from holdfast.models import Handle
+
+MODEL = "organism:refusing"
+DOMAIN = "organism"
+SUITE = "quick"
+OUT = Path("holdfast-out")
+
+
+class Options(TypedDict, total=False):
+    """What an audit may be told besides its model.
+
+    domain: a shipped domain's name, or a folder. suite: "quick" or "standard".
+    attacks: instead of the suite's, each "name" or "name:key=value,key=value".
+    seeds: runs of each configuration. budget: units for every attack.
+    full_curves: follow every attack to its budget, even past the break.
+    out: the folder of ledger and report; a run that was stopped goes on from there.
+    device, dtype: where and in what precision the model runs; the best there is unless given.
+    reference: the never-aligned sibling, whose answers are the ceiling of harm.
+    """
+
+    domain: str | Path | None
+    suite: str
+    attacks: Sequence[str] | None
+    seeds: int | None
+    budget: int | None
+    full_curves: bool
+    out: str | Path | None
+    device: str | None
+    dtype: str | None
+    reference: str | None
+
+
+def audit(
+    model: str = MODEL, *, progress: Progress | None = None, **options: Unpack[Options]
+) -> PricedAudit:
+    """What it costs to break the safeguards of `model`; writes the report beside its ledger.
+
+    Args:
+        model: "organism:refusing", a checkpoint folder, or a hub id pinned as "org/name@<40 hex>".
+        progress: hears how the run goes.
+        options: see `Options`.
+
+    Raises:
+        HoldfastError: something that was asked for cannot be; before any weights are loaded.
+        Interrupted: the user pressed Ctrl-C; the same call goes on from there.
+    """
+    asked = _checked(options)
+    folder = _writable(folder_of(model, options))
+    target, reference = _subjects(model, options)
+    with Ledger(folder / FILE) as ledger:
+        made = engine_plan(asked, target, reference, ledger.records())
+        load = {s.digest: _loader(s) for s in (target, reference) if s is not None}
+        run(made, load, ledger, manifest(made, _command(model, options)), progress)
+        results = ledger.results()
+    return _reported(results, folder)
+
+
+def plan(model: str = MODEL, **options: Unpack[Options]) -> tuple[Plan, frozenset[str]]:
+    """The trials that `audit` would run, and the keys of those that are done already.
+
+    Nothing is run, loaded or written.
+
+    Raises:
+        HoldfastError: as `audit`.
+    """
+    asked = _checked(options)
+    target, reference = _subjects(model, options)
+    history: tuple[Record, ...] = ()
+    file = folder_of(model, options) / FILE
+    if file.is_file():
+        with Ledger(file, read_only=True) as ledger:
+            history = ledger.records()
+    done = frozenset(record.spec.key for record in history)
+    return engine_plan(asked, target, reference, history), done
+
+
+def report(folder: str | Path) -> PricedAudit:
+    """Rebuilds the report of an audit from its ledger, without running anything.
+
+    Raises:
+        HoldfastError: there is no ledger, or not one that this version reads.
+    """
+    with Ledger(Path(folder) / FILE, read_only=True) as ledger:
+        results = ledger.results()
+    return _reported(results, Path(folder))
+
+
+def folder_of(model: str, options: Options) -> Path:
+    """Where an audit's ledger and report go."""
+    out = options.get("out")
+    if out is not None:
+        return Path(out)
+    name = _public(model).partition("@")[0]
+    return OUT / re.sub(r"[^\w.-]+", "-", f"{name}-{options.get('suite', SUITE)}").strip("-.")
+
+
+def _reported(results: Results, folder: Path) -> PricedAudit:
+    priced = price(results)
+    write_report(results, priced, folder)
+    return priced
+
+
+def _checked(options: Options) -> Request:
+    """Everything that can be checked without a model."""
+    from holdfast.domains import load_domain
+
+    return request(
+        load_domain(options.get("domain") or DOMAIN),
+        options.get("suite", SUITE),
+        options.get("attacks") or None,
+        seeds=options.get("seeds"),
+        budget=options.get("budget"),
+        full_curves=options.get("full_curves", False),
+    )
+
+
+def _subjects(model: str, options: Options) -> tuple[Subject, Subject | None]:
+    """The audited model and its reference, both checked, neither loaded."""
+    device, dtype = options.get("device"), options.get("dtype")
+    target = inspect(model, device=device, dtype=dtype)
+    name = options.get("reference") or target.reference
+    reference = None if name is None else inspect(name, device=device, dtype=target.dtype)
+    if reference is not None and reference.digest == target.digest:
+        return target, None  # a model cannot be its own ceiling
+    return target, reference
+
+
+def _loader(subject: Subject) -> Callable[[], Handle]:
+    def loaded() -> Handle:
+        from holdfast.models import load
+
+        handle = load(subject.name, device=subject.device, dtype=subject.dtype)
+        assert handle.digest == subject.digest, f"{subject.name} has changed since it was checked"
+        return handle
+
+    return loaded
+
+
+def _writable(folder: Path) -> Path:
+    """`folder`, made where it is missing.
+
+    Raises:
+        HoldfastError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise HoldfastError(
+            f"a folder that can be written to at {str(folder)!r}",
+            found=error.strerror or str(error),
+            remedy="Choose another with --out.",
+        ) from None
+    return folder
+
+
+def _command(model: str, options: Options) -> str:
+    """The command line that asks for the same, with file names alone in place of paths."""
+    words = ["holdfast", "audit", _public(model)]
+    for name in ("domain", "suite", "seeds", "budget", "device", "dtype", "reference"):
+        value = options.get(name)
+        if value is not None:
+            words += [f"--{name}", _public(str(value))]
+    for attack in options.get("attacks") or ():
+        words += ["--attack", attack]
+    if options.get("full_curves"):
+        words.append("--full-curves")
+    return shlex.join(words)
+
+
+def _public(name: str) -> str:
+    """A model's or a domain's name without the folders of this machine."""
+    return Path(name).resolve().name if Path(name).exists() else name
