@@ -43,7 +43,7 @@ def check(
         for f in findings:
             where = ":".join(str(part) for part in (f.file, f.line) if part is not None)
             typer.echo(f"{f.level}: {where}{': ' if where else ''}{f.message}")
-        typer.echo(f"{errors} errors, {len(findings) - errors} warnings")
+        typer.echo(f"errors: {errors}, warnings: {len(findings) - errors}")
     raise typer.Exit(1 if errors else 0)
 
 

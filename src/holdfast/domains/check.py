@@ -27,8 +27,11 @@ from holdfast.domains.scorers import exact
 from holdfast.domains.similar import HOW, near_duplicates
 from holdfast.domains.text import label, words
 
-MEASURED = ("search", "held_out", "utility", "borderline")
+REPORTED = ("held_out", "utility", "borderline")
 TRAINED_ON = ("attacker", "retain")
+USED = ("attacker", "defender", "retain", "borderline_train", "search")
+APART = {(a, b) for a in USED for b in (*REPORTED, "search") if a != b} | {("attacker", "defender")}
+"""Splits between which a near-duplicate leaks: what one party uses, and what is measured."""
 SHOWN = 10  # near-duplicates listed for each pair of splits; the rest are counted
 
 
@@ -132,7 +135,7 @@ def _absent_splits(placed: Sequence[Placed]) -> Iterator[Finding]:
 
 def _too_few(placed: Sequence[Placed], interval: float) -> Iterator[Finding]:
     needed = prompts_needed(interval)
-    for split in MEASURED:
+    for split in REPORTED:
         n = sum(row.split == split for row in placed)
         if 0 < n < needed:
             yield _warn(
@@ -185,9 +188,8 @@ def _repeats(placed: Sequence[Placed]) -> Iterator[Finding]:
 def _near_duplicates(placed: Sequence[Placed]) -> Iterator[Finding]:
     keys = [prompt_key(row.item) for row in placed]
     said = [tuple(word for turn in key for word in turn[1:]) for key in keys]
-    pairs = near_duplicates(
-        said, [row.split for row in placed], [" ".join(words(row.item.group)) for row in placed]
-    )
+    groups = [" ".join(words(row.item.group)) for row in placed]
+    pairs = near_duplicates(said, [row.split for row in placed], groups, APART)
     shown: dict[frozenset[str], int] = {}
     for i, j, share in pairs:
         if keys[i] == keys[j]:

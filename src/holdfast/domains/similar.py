@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 RUN = 3  # words in a run
 THRESHOLD = 0.8  # share of the shorter prompt's runs that also stand in the longer one
@@ -15,9 +15,12 @@ HOW = f"at least {THRESHOLD:.0%} of the {RUN}-word runs of the shorter stand in 
 
 
 def near_duplicates(
-    prompts: Sequence[tuple[str, ...]], splits: Sequence[str], groups: Sequence[str]
+    prompts: Sequence[tuple[str, ...]],
+    splits: Sequence[str],
+    groups: Sequence[str],
+    apart: Collection[tuple[str, str]],
 ) -> Iterator[tuple[int, int, float]]:
-    """For each prompt, the first other split's prompt that nearly holds it.
+    """For each prompt, the first prompt of a split apart from its own that nearly holds it.
 
     How: a prompt at the threshold must share at least one of its rarest runs, so only prompts
     that do are compared. Prompts of two different groups are about different subjects and never
@@ -25,8 +28,9 @@ def near_duplicates(
 
     Args:
         prompts: the words of each prompt.
-        splits: the split of each; only prompts of different splits are compared.
+        splits: the split of each.
         groups: the subject of each, "" where none is stated.
+        apart: the pairs of splits to compare, each in either order.
 
     Yields:
         (index of the shorter, index of the longer, share of the shorter's runs), each pair once.
@@ -37,6 +41,7 @@ def near_duplicates(
     for i, own in enumerate(runs):
         for run in own:
             index[run].append(i)
+    compared = {*apart, *((b, a) for a, b in apart)}
     seen: set[tuple[int, int]] = set()
     for i, own in enumerate(runs):
         if len(own) < SHORTEST:
@@ -45,7 +50,7 @@ def near_duplicates(
         rarest = sorted(own, key=lambda run: (count[run], run))[: len(own) - needed + 1]
         candidates = dict.fromkeys(j for run in rarest for j in index[run])
         for j in candidates:
-            if splits[i] == splits[j] or len(runs[j]) < len(own):
+            if (splits[i], splits[j]) not in compared or len(runs[j]) < len(own):
                 continue
             if groups[i] and groups[j] and groups[i] != groups[j]:
                 continue

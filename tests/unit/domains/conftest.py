@@ -5,6 +5,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # for domain_folders
 
 import pytest
 from domain_folders import TOML, Make, build
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # other work may share the machine
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_init_check_export(tmp_path: Path) -> None:
     assert run.invoke(app, ["init", new]).exit_code == 0
     checked = run.invoke(app, ["check", new])
     assert checked.exit_code == 0
-    assert checked.output.endswith("0 errors, 4 warnings\n")
+    assert checked.output.endswith("errors: 0, warnings: 3\n")
     assert "held_out.jsonl: 12 prompts" in checked.output
     assert run.invoke(app, ["export", new, out]).exit_code == 0
     assert load_domain(new).digest == load_domain(out).digest

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -296,3 +298,19 @@ def test_every_message_says_what_to_do(make: Make) -> None:
     with pytest.raises(HoldfastError) as caught:
         load_domain(make(splits={"search": "{\n"}))
     assert caught.value.remedy.endswith(".")
+
+
+def test_neither_domains_nor_measures_load_torch() -> None:
+    code = (
+        "import sys; from holdfast.core.registry import find, names; import holdfast.domains; "
+        "[find('measures', name) for name in names('measures')]; "
+        "sys.exit(bool({'torch', 'transformers', 'scipy', 'datasets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_shipped_domain_loads_and_scores_its_own_answers() -> None:
+    domain = load_domain("organism")
+    assert domain.harmless
+    items = [item for split in domain.splits.values() for item in split]
+    assert {domain.scorer.score(i, i.answer or "") for i in items if i.truth} == {1.0}
