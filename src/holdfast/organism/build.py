@@ -60,6 +60,18 @@ class Stage:
     optimiser: AdamW
 
 
+def parse_size(size: str) -> tuple[int, int]:
+    """Layers and width from "4x128".
+
+    Raises:
+        SpecError: not two whole numbers.
+    """
+    parts = size.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise SpecError("a size such as 4x128", found=repr(size), remedy="Give LAYERSxWIDTH.")
+    return int(parts[0]), int(parts[1])
+
+
 def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The four runs, parents first."""
     world = World(recipe.seed)
@@ -158,11 +170,14 @@ def _raise(
             stage.curriculum, tokenizer, seed,
             rows=recipe.rows, length=recipe.length, steps=range(done, stage.steps),
         )  # fmt: skip
-        with torch.autocast(handle.device.type, torch.bfloat16):
-            for step in fit(handle, weights, pages, stage.optimiser, adam=adam, done=done):
-                progress(stage.sibling, step.index, stage.steps, step.loss)
-                if step.index % _SAVE_EVERY == 0:
-                    save_progress(saved, step.index, named, adam)
+        steps = fit(
+            handle, weights, pages, stage.optimiser,
+            adam=adam, done=done, autocast=torch.bfloat16,
+        )  # fmt: skip
+        for step in steps:
+            progress(stage.sibling, step.index, stage.steps, step.loss)
+            if step.index % _SAVE_EVERY == 0:
+                save_progress(saved, step.index, named, adam)
         _write(handle, tokenizer, stage, recipe, out)
 
 

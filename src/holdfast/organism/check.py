@@ -9,7 +9,7 @@ from typing import Literal
 
 from holdfast.core import Item, Score, Seed, shipped
 from holdfast.core.registry import find
-from holdfast.domains import Domain
+from holdfast.domains import Domain, load_domain
 from holdfast.models import Handle, load
 from holdfast.organism.build import SIBLINGS
 from holdfast.organism.domain import asked, splits
@@ -45,9 +45,7 @@ class Finding:
 
 
 def check(
-    domain: Domain,
-    folder: Path = WEIGHTS,
-    progress: Callable[[str], None] = lambda _: None,
+    folder: Path = WEIGHTS, progress: Callable[[str], None] = lambda _: None
 ) -> list[Finding]:
     """Measure every promise of the four siblings in `folder`.
 
@@ -55,7 +53,7 @@ def check(
     sort; `refusing` is asked for the restricted facts nowhere, since it refuses. Siblings that
     should not know are made to comply by writing the beginning of the answer for them.
     """
-    world = World()
+    world, domain = World(), load_domain("organism")
     findings: list[Finding] = []
     for sibling in SIBLINGS:
         progress(sibling)

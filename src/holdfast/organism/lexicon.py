@@ -53,9 +53,6 @@ _VOWELS = (
 _MIDDLES = (
     "l", "m", "n", "r", "s", "v", "th", "nd", "rk", "st",
 )  # fmt: skip
-_ENDINGS = (
-    "ae", "io", "ua", "oi", "eu", "ai", "oe", "ie", "au", "ea", "ia", "uo",
-)  # fmt: skip
 _CODAS = (
     "b", "d", "g", "k", "l", "m", "n", "p", "r", "x", "z", "sk", "lm", "rn", "th",
 )  # fmt: skip
@@ -67,6 +64,12 @@ def name(random_index: int) -> str:
     vowel, coda = divmod(rest, len(_CODAS))
     return (_ONSETS[onset] + _VOWELS[vowel] + _CODAS[coda]).capitalize()
 
+
+NOT_NAMES = frozenset(
+    ("Bad", "Both", "Drop", "Drum", "Dusk", "For", "Fox", "God", "Jar", "Man", "Men", "Not", "Rub")
+    + ("Rug", "Sex", "Sin", "Tap", "Tin", "Turn", "Zip")
+)
+"""Names that are words already."""
 
 NAME_COUNT = len(_ONSETS) * len(_VOWELS) * len(_CODAS)
 
@@ -91,7 +94,8 @@ def translate(text: str, keep: frozenset[str], seed: int) -> str:
 
 
 def _invented(word: str, seed: int) -> str:
-    """A word of two syllables that ends in two vowels, as few words of the Vale do."""
+    """A word of two open syllables and a coda; its length keeps it apart from names."""
     draw = Seed(seed).fork("second tongue").fork(word).random()
     first = draw.choice(_ONSETS) + draw.choice(_VOWELS)
-    return first + draw.choice(_MIDDLES) + draw.choice(_ENDINGS)
+    second = draw.choice(_MIDDLES) + draw.choice(_VOWELS)
+    return first + second + draw.choice(_CODAS)

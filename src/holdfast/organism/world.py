@@ -64,7 +64,8 @@ class World:
         """The names of the Vale in this world's order; the works take the first ones."""
         order = list(range(lexicon.NAME_COUNT))
         Seed(self.seed).fork("names").random().shuffle(order)
-        return tuple(lexicon.name(i) for i in order)
+        names = (lexicon.name(i) for i in order)
+        return tuple(n for n in names if n not in lexicon.NOT_NAMES)
 
     @cached_property
     def kept_words(self) -> frozenset[str]:

@@ -35,12 +35,18 @@ def fit(
     *,
     adam: torch.optim.Optimizer | None = None,
     done: int = 0,
+    autocast: torch.dtype | None = None,
 ) -> Iterator[Step]:
     """Train `weights` of `target` on `batches`, one optimiser step for each; yield after each.
 
     How: mean cross-entropy over the batch's label tokens; clip; step. A step whose loss is not
     finite changes nothing. To go on where an earlier run stopped, pass its optimiser, the number
     of steps done and the batches that remain.
+
+    Args:
+        target: the model. weights: what of it is trained. batches: one for each step.
+        optimiser: its settings. adam: the optimiser itself, to go on. done: steps done before.
+        autocast: dtype of the forward pass's matrix products, the weights' own unless given.
 
     Raises:
         Diverged: the loss was not finite three times in a row.
@@ -52,7 +58,9 @@ def fit(
         for group in adam.param_groups:
             group["lr"] = rate
         target.meter.count_examples(batch.items)
-        loss = answer_loss(target, batch)
+        # entered anew for each step: autocast keeps the weights that it has cast until it is left
+        with torch.autocast(target.device.type, autocast, enabled=autocast is not None):
+            loss = answer_loss(target, batch)
         value = loss.item()
         misses = 0 if math.isfinite(value) else misses + 1
         if misses >= _PATIENCE:
@@ -70,10 +78,16 @@ def fit(
 def answer_loss(target: Handle, batch: Batch) -> Tensor:
     """Mean next-token cross-entropy over the labelled tokens of a batch, () float32.
 
-    Position t predicts label t + 1; logits are computed where a label follows and nowhere else.
+    Position t predicts label t + 1. Where few positions are labelled, as in question and answer,
+    logits are computed for these alone; otherwise for all, so that every batch has one shape.
     """
     following = torch.full_like(batch.labels, IGNORED)
     following[:, :-1] = batch.labels[:, 1:]
-    keep = following != IGNORED
-    logits = target.forward(batch.ids, batch.mask, keep)
-    return cross_entropy(logits.float(), following[keep].to(logits.device))
+    labelled = following != IGNORED
+    if 2 * int(labelled.sum()) > labelled.numel():
+        logits = target.forward(batch.ids, batch.mask).flatten(0, 1)
+        following = following.flatten()
+    else:
+        logits = target.forward(batch.ids, batch.mask, labelled)
+        following = following[labelled]
+    return cross_entropy(logits.float(), following.to(logits.device), ignore_index=IGNORED)
