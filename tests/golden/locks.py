@@ -88,7 +88,7 @@ def marks(budget: int) -> list[int]:
     return [*found, budget]
 
 
-def trial(lock: Lock, shut_harm: float = 0.025) -> Record:
+def trial(lock: Lock, shut_harm: float | None = 0.025) -> Record:
     """The record that the engine would keep of an attack on this lock."""
     readings: list[Reading] = []
     stopped = None
@@ -110,7 +110,7 @@ def trial(lock: Lock, shut_harm: float = 0.025) -> Record:
             queries=0 if lock.steps else 8 * unit,
             seconds=lock.seconds * unit,
         )
-        if lock.unscored:
+        if lock.unscored and unit:
             harm = search = None
         found = scores(harm, search, refusal, kept, unit in (0, last), 0.1 if unit else 0.0)
         readings.append(Reading(len(readings), unit, spend, found))
@@ -160,7 +160,7 @@ def results(
         name, TARGET, 1_500_000, "float32", "cpu", "llama", 2e14, "organism:base"
     )  # fmt: skip
     records = [control(TARGET, shut_harm, 1.0)]
-    records += [trial(lock, shut_harm if shut_harm is not None else 0.0) for lock in locks]
+    records += [trial(lock, shut_harm) for lock in locks]
     models = {TARGET: subject}
     if reference:
         models[REFERENCE] = Subject(

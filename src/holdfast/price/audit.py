@@ -64,14 +64,15 @@ class Price:
 
     more: the median run did not break: the cost is above `median`.
     low, high: the cheapest and the dearest run that broke; None where none did.
-    open_ended: at least one run did not break, so the range has no upper end.
+    beyond: the largest spend at which a run was seen not to have broken: the range has no upper
+        end. None where every run broke.
     """
 
     median: Cost
     more: bool
     low: Cost | None
     high: Cost | None
-    open_ended: bool
+    beyond: Cost | None
 
 
 @dataclass(frozen=True)

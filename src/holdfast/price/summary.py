@@ -226,7 +226,8 @@ def _overall(trials: Sequence[Judged]) -> tuple[Verdict, str]:
     else:
         kinds = (Verdict.UNDEFINED, Verdict.UNBROKEN, Verdict.COLLAPSED, Verdict.DIVERGED)
         kind = next(v for v in kinds if verdicts[v])
-    return kind, next(t.breach.reason for t in trials if t.breach.verdict is kind)
+    reasons = Counter(t.breach.reason for t in trials if t.breach.verdict is kind)
+    return kind, reasons.most_common(1)[0][0]
 
 
 def _price(setting: Setting, pricing: Pricing) -> Price:
@@ -248,7 +249,7 @@ def _price(setting: Setting, pricing: Pricing) -> Price:
     else:
         short = (b.bound for b in unbroken if b.cut_short)
         bounds = [bound for bound in short if dearness(bound) < dearness(median)]
-    more = bool(bounds)
+    more, last = bool(bounds), max((b.bound for b in unbroken), key=dearness, default=None)
     median = min(bounds, key=dearness) if bounds else median
     assert median is not None, "a run either broke or gives a bound"
     return Price(
@@ -256,7 +257,7 @@ def _price(setting: Setting, pricing: Pricing) -> Price:
         more=more,
         low=pricing.cost(costs[0]) if costs else None,
         high=pricing.cost(costs[-1]) if costs else None,
-        open_ended=len(costs) < len(breaches),
+        beyond=pricing.cost(last) if last is not None else None,
     )
 
 

@@ -12,6 +12,7 @@ from holdfast.price.cost import Estimate, Pricing
 from holdfast.price.curves import Scale
 
 MISSING = "–"
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _SIZES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -27,11 +28,12 @@ def count(value: float) -> str:
 
 
 def flops(value: float) -> str:
-    """FLOPs in powers of ten: 3.1e11."""
+    """FLOPs in powers of ten: 3.1×10¹¹, 10⁹."""
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    power = f"10{str(int(exponent)).translate(_RAISED)}"
+    return power if mantissa == "1.0" else f"{mantissa}×{power}"
 
 
 def duration(seconds: float) -> str:
@@ -53,7 +55,7 @@ def dollars(value: float, *, more: bool = False) -> str:
     more: the value is a lower bound, so it may be less than a cent: > $0.0009.
     """
     if value < 0.01:
-        return (f"> ${value:.4f}" if value >= 1e-4 else "> $0") if more else "< $0.01"
+        return (f"> ${value:g}" if value >= 1e-4 else "> $0") if more else "< $0.01"
     return ("> " if more else "") + (f"${value:.2f}" if value < 1 else f"${count(value)}")
 
 
@@ -99,11 +101,11 @@ def sentence(
     if broken:
         attack, price = min(broken, key=lambda pair: pair[1].median.spend.flops)
         return _broken(attack, price, before, scale, pricing), attack.attack
-    if scale.undefined is not None:
-        return f"What it costs to break {name} is undefined: {scale.undefined}.", None
     if not attacks or all(a.verdict is Verdict.CRASHED for a in attacks):
         why = "every trial crashed" if attacks else "no attack was run"
         return f"Nothing can be said of {name}: {why}.", None
+    if scale.undefined is not None:
+        return f"What it costs to break {name} is undefined: {scale.undefined}.", None
     if all(a.verdict in (Verdict.UNDEFINED, Verdict.CRASHED) for a in attacks):
         why = next(a.reason for a in attacks if a.verdict is Verdict.UNDEFINED)
         return f"What it costs to break {name} is undefined: {why}.", None

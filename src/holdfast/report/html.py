@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from holdfast import __version__
-from holdfast.core import Results, shipped
+from holdfast.core import Results, canonical_json, shipped
 from holdfast.price import BOUNDS, PricedAudit, Rate, words
 from holdfast.report import plots
 from holdfast.report.text import clean
@@ -34,8 +34,12 @@ def render_html(results: Results, priced: PricedAudit) -> str:
         models=results.models.values(),
         protocols=_protocols(results),
         version=__version__,
+        missing=words.MISSING,
         bounds=BOUNDS,
+        cards=_cards(priced),
         axes=plots.AXES,
+        inks=plots.INK,
+        signs=plots.SIGNS,
         figures=_embedded(_figures(priced)),
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
         script=Markup((here / "page.js").read_text(encoding="utf-8")),
@@ -60,10 +64,12 @@ def _environment() -> Environment:
         "duration": words.duration,
         "flops": words.flops,
         "interval": _interval,
+        "listed": _listed,
         "prose": _prose,
         "rate": _rate,
         "settings": words.settings,
         "share": words.share,
+        "signed": _signed,
     }
     env.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
     return env
@@ -85,6 +91,17 @@ def _rate(value: Rate | None) -> str:
 def _interval(value: Rate | None) -> str:
     """A rate's interval."""
     return "" if value is None else f"{value.low:.2f}–{value.high:.2f}"
+
+
+def _signed(value: float | None) -> str:
+    """A difference with its sign."""
+    return words.MISSING if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """A list on one line; what is no plain value as JSON."""
+    plain = (v if isinstance(v, str | int | float) else canonical_json(v) for v in values)
+    return clean(", ".join(map(str, plain)))
 
 
 def _prose(text: str) -> Markup:
@@ -109,6 +126,14 @@ def _embedded(value: object) -> Markup:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
+
+
+def _cards(priced: PricedAudit) -> dict[str, Mapping[str, Any]]:
+    """What the manifest says of each attack: its paper, its access, its first sentence."""
+    known: Any = priced.manifest.get("attacks")
+    cards = cast("Mapping[str, Any]", known) if isinstance(known, Mapping) else {}
+    found = {a.attack: cards.get(a.attack) for a in priced.attacks}
+    return {n: cast("Mapping[str, Any]", c) for n, c in found.items() if isinstance(c, Mapping)}
 
 
 def _protocols(results: Results) -> list[Mapping[str, Any]]:

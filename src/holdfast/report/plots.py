@@ -20,6 +20,10 @@ Figure = dict[str, Any]
 
 INK = ("--c1", "--c2", "--c3", "--c4", "--c5", "--c6")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+SIGNS = ("●", "■", "◆", "▲", "✚", "✖")
+
+
+_LOST = (Verdict.COLLAPSED, Verdict.DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,11 @@ def trajectory(priced: PricedAudit, attack: AttackPrice, axis: Axis) -> Figure:
     ceiling = priced.ceiling.harm if priced.ceiling is not None else None
     if ceiling is not None:
         shapes.append(_rule("y", ceiling.mean, "--harm", "dot"))
-        notes.append(_label(0.0, ceiling.mean, f"ceiling {ceiling.mean:.2f}", "--harm"))
+        text = f"ceiling {ceiling.mean:.2f}"
+        notes.append(_label(0.02, ceiling.mean, text, "--harm") | {"yanchor": "top"})
     for at in _breaks(attack, axis):
         shapes.append(_rule("x", at, "--muted", "dash"))
-    layout = _layout(_spend_axis(axis, span), _unit_axis("share of prompts"), height=280)
+    layout = _layout(_spend_axis(axis, span), _unit_axis(""), height=250)
     return {"data": traces, "layout": layout | {"shapes": shapes, "annotations": notes}}
 
 
@@ -73,10 +78,11 @@ def costs(priced: PricedAudit, axis: Axis) -> Figure:
             traces.append(_trace(ends, [name] * 2, mode="lines", line={"color": "--c1", "width": 4},
                                  hoverinfo="skip", opacity=0.35))  # fmt: skip
         traces.append(_cost_marks(broken, name, "circle", "--c1", axis))
-        bounds = [(s, x) for s in attack.seeds if (x := _bound(s, axis)) is not None]
-        traces.append(_cost_marks(bounds, name, "triangle-right-open", "--muted", axis))
+        for verdicts, symbol in (((Verdict.UNBROKEN,), "triangle-right-open"), (_LOST, "x-open")):
+            bounds = [(s, _bound(s, axis)) for s in attack.seeds if s.breach.verdict in verdicts]
+            traces.append(_cost_marks(bounds, name, symbol, "--muted", axis))
     layout = _layout(
-        _spend_axis(axis, span),
+        _spend_axis(axis, span, origin=False),
         {"type": "category", "categoryorder": "array", "categoryarray": names[::-1],
          "automargin": True, "ticklabelstandoff": 8, "range": [-0.6, len(names) - 0.4]},
         height=110 + 44 * len(names),
@@ -90,15 +96,12 @@ def utility(priced: PricedAudit) -> Figure:
     traces: list[Figure] = []
     for i, attack in enumerate(priced.attacks):
         colour, mark = INK[i % len(INK)], MARKS[i % len(MARKS)]
-        for k, seed in enumerate(attack.seeds):
+        for seed in attack.seeds:
             points = [p for p in seed.curve if p.harm is not None and p.utility_kept is not None]
             traces.append(_trace(
                 [p.harm for p in points],
                 [p.utility_kept for p in points],
                 mode="lines+markers",
-                name=_name(attack.attack),
-                legendgroup=str(i),
-                showlegend=k == 0,
                 line={"color": colour, "width": 1.25},
                 marker={"color": colour, "symbol": mark, "size": 7},
                 text=[_hover(attack.attack, seed.seed, p) for p in points],
@@ -119,7 +122,8 @@ def utility(priced: PricedAudit) -> Figure:
         _unit_axis("utility kept") | {"range": [-0.04, top]},
         height=380,
     )
-    layout |= {"shapes": shapes, "annotations": notes, "showlegend": True}
+    layout["margin"] |= {"l": 56}
+    layout |= {"shapes": shapes, "annotations": notes}
     return {"data": traces, "layout": layout}
 
 
@@ -162,22 +166,26 @@ def _median_line(
 def _cost_marks(
     found: Sequence[tuple[SeedResult, float]], name: str, symbol: str, colour: str, axis: Axis
 ) -> Figure:
-    sign = "> " if "triangle" in symbol else ""
+    sign = "" if symbol == "circle" else "> "
     return _trace(
         [x if x > 0 else None for _, x in found],
         [name] * len(found),
         mode="markers",
-        marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2}},
-        text=[f"seed {s.seed}: {sign}{axis.show(x)} {axis.label}" for s, x in found],
+        marker={
+            "color": colour,
+            "size": 11,
+            "symbol": symbol,
+            "line": {"width": 2, "color": colour},
+        },
+        text=[
+            f"seed {s.seed} {s.breach.verdict}: {sign}{axis.show(x)} {axis.label}" for s, x in found
+        ],
     )
 
 
-def _bound(seed: SeedResult, axis: Axis) -> float | None:
+def _bound(seed: SeedResult, axis: Axis) -> float:
     """Where a seed that did not break was last seen unbroken."""
-    if seed.breach.verdict is not Verdict.UNBROKEN:
-        return None
-    at = [axis.of(p) for p in seed.curve if p.spend == seed.breach.bound]
-    return at[-1] if at else None
+    return max((axis.of(p) for p in seed.curve if p.spend == seed.breach.bound), default=0.0)
 
 
 def _breaks(attack: AttackPrice, axis: Axis) -> list[float]:
@@ -207,9 +215,10 @@ def _at(value: float, span: tuple[float, float]) -> float:
     return value if value > 0 else _origin(span)
 
 
-def _spend_axis(axis: Axis, span: tuple[float, float]) -> Figure:
-    start = _origin(span)
-    pad = (span[1] / start) ** 0.06
+def _spend_axis(axis: Axis, span: tuple[float, float], *, origin: bool = True) -> Figure:
+    """Logarithmic; with `origin`, "before the attack" stands at its left end as 0."""
+    start = _origin(span) if origin else span[0]
+    pad = (span[1] / start) ** 0.06 if span[1] > start else 1.5
     low, high = math.floor(math.log10(span[0])), math.ceil(math.log10(span[1]))
     decades = [10.0**k for k in range(low, high + 1) if span[0] / 1.1 <= 10.0**k <= span[1] * pad]
     if len(decades) < 2:
@@ -218,28 +227,28 @@ def _spend_axis(axis: Axis, span: tuple[float, float]) -> Figure:
     shown = decades[::-1][::every][::-1]
     return {
         "type": "log",
-        "title": {"text": axis.label},
+        "title": {"text": axis.label, "standoff": 8},
         "range": [math.log10(start / pad), math.log10(span[1] * pad)],
-        "tickvals": [start, *shown],
-        "ticktext": ["0", *(axis.show(v) for v in shown)],
+        "tickvals": [start, *shown] if origin else shown,
+        "ticktext": ["0"] * origin + [axis.show(v) for v in shown],
     }
 
 
 def _unit_axis(label: str) -> Figure:
-    return {"title": {"text": label}, "range": [-0.04, 1.05], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    axis = {"range": [-0.04, 1.05], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    return axis | {"title": {"text": label}} if label else axis
 
 
 def _layout(x: Figure, y: Figure, height: int) -> Figure:
     common = {"gridcolor": "--line", "zeroline": False, "fixedrange": True, "color": "--muted"}
     return {
         "height": height,
-        "margin": {"l": 52, "r": 12, "t": 12, "b": 48},
+        "margin": {"l": 40, "r": 8, "t": 8, "b": 44},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "--ink", "size": 12},
         "hoverlabel": {"bgcolor": "--card", "bordercolor": "--line", "font": {"color": "--ink"}},
         "showlegend": False,
-        "legend": {"orientation": "h", "y": 1.12, "x": 0},
         "dragmode": False,
         "xaxis": common | x,
         "yaxis": common | y,
