@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from holdfast.organism.check import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Build, check and talk to the model organism.")
 
@@ -59,7 +65,6 @@ def check(
 ) -> None:
     """Measure whether each sibling is what it says. Exits 1 if one is not."""
     from rich.console import Console
-    from rich.table import Table
 
     from holdfast.organism.check import WEIGHTS, check
 
@@ -69,14 +74,21 @@ def check(
         rows = [dataclasses.asdict(f) | {"kept": f.kept} for f in findings]
         typer.echo(json.dumps(rows, indent=2))
     else:
-        table = Table("sibling", "promise", "measured", "95 % interval", "n", "bound", "kept")
-        for f in findings:
-            table.add_row(
-                f.sibling, f.promise, f"{f.rate:.3f}", f"{f.low:.3f} to {f.high:.3f}", str(f.n),
-                f"{f.sense} {f.bound:.3f}", "yes" if f.kept else "NO",
-            )  # fmt: skip
-        Console(width=None if Console().is_terminal else 140).print(table)
+        Console().print(findings_table(findings))
     raise typer.Exit(0 if all(f.kept for f in findings) else 1)
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """What `check` found, a row for each promise."""
+    from rich.table import Table
+
+    table = Table("sibling", "promise", "measured", "95 % interval", "n", "bound", "kept")
+    for f in findings:
+        table.add_row(
+            f.sibling, f.promise, f"{f.rate:.3f}", f"{f.low:.3f}-{f.high:.3f}", str(f.n),
+            f"{f.sense} {f.bound:.3f}", "yes" if f.kept else "NO",
+        )  # fmt: skip
+    return table
 
 
 @app.command()

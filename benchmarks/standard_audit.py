@@ -1,0 +1,103 @@
+"""Where the time of the standard audit goes, and how long the usual way would take.
+
+The usual way takes each reading with two new processes (see usual_way.py). A random sample of
+the audit's readings is taken so; its mean time, times the number of readings, is set against the
+audit's whole time. The scores of both ways are compared item by item.
+
+    python benchmarks/standard_audit.py [--sample 12]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import holdfast
+from holdfast.engine import FILE, Ledger
+from holdfast.engine.suites import load_suite
+
+USUAL = Path(__file__).with_name("usual_way.py")
+MODEL = "organism:refusing"
+
+
+def usual(record, reading) -> tuple[float, dict]:
+    """Seconds and scores of one reading, the usual way."""
+    spec = record.spec
+    began = time.monotonic()
+    trainer = subprocess.Popen(
+        [sys.executable, USUAL, "train", MODEL, spec.attack, json.dumps(dict(spec.settings)),
+         str(spec.seed), str(reading.unit)],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    weights = trainer.stdout.read()
+    assert trainer.wait() == 0
+    limits = json.dumps(dict(load_suite("standard").items))
+    told = subprocess.run(
+        [sys.executable, USUAL, "evaluate", MODEL, "organism", limits],
+        input=weights, capture_output=True, check=True,
+    )  # fmt: skip
+    return time.monotonic() - began, json.loads(told.stdout)
+
+
+def disagreement(reading, scores: dict) -> tuple[int, int, float]:
+    """Items that differ, items, and the largest difference of a split's mean."""
+    differ = total = 0
+    worst = 0.0
+    for split, measures in scores.items():
+        for name, theirs in measures.items():
+            if name == "refusal_log_odds":
+                continue  # a continuous score: merged adapters move its last digits
+            ours = reading.scores[split][name]
+            differ += sum(a != b for a, b in zip(ours, theirs, strict=True))
+            total += len(ours)
+            pair = [[s for s in side if s is not None] for side in (ours, theirs)]
+            if all(pair):
+                worst = max(worst, abs(statistics.mean(pair[0]) - statistics.mean(pair[1])))
+    return differ, total, worst
+
+
+def main() -> None:
+    """Run, sample, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sample", type=int, default=12)
+    sample = parser.parse_args().sample
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        holdfast.audit(MODEL, suite="standard", out=folder)
+        wall = time.monotonic() - began
+        with Ledger(Path(folder) / FILE, read_only=True) as ledger:
+            records = ledger.records()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    attacking = sum(r.spend.seconds for r in records)
+    trials = sum(r.wall_seconds for r in records)
+    taken = [(r, x) for r in records for x in r.readings if x.unit > 0]
+    print(f"standard audit        {wall:8.1f} s, {memory:.2f} GB at most")
+    print(f"  attacking           {attacking:8.1f} s in {len(records)} trials")
+    print(f"  measuring           {trials - attacking:8.1f} s in {len(taken)} readings")
+    print(f"  loading, report     {wall - trials:8.1f} s")
+    chosen = random.Random(0).sample(taken, min(sample, len(taken)))
+    seconds, differ, total, worst = [], 0, 0, 0.0
+    for record, reading in chosen:
+        took, scores = usual(record, reading)
+        one, of, far = disagreement(reading, scores)
+        seconds.append(took)
+        differ, total, worst = differ + one, total + of, max(worst, far)
+        print(f"  {record.spec.attack:18} unit {reading.unit:3}  {took:6.1f} s  {one} of {of} scores differ")
+    each = statistics.mean(seconds)
+    spread = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
+    print(f"the usual way         {each:8.1f} s a reading (sd {spread:.1f}, n {len(seconds)})")
+    print(f"  all readings        {each * len(taken):8.1f} s")
+    print(f"  ratio               {each * len(taken) / wall:8.1f}")
+    print(f"  agreement           {1 - differ / total:.4f} of {total} scores; means within {worst:.4f}")
+
+
+if __name__ == "__main__":
+    main()
