@@ -31,7 +31,9 @@ _ROOMS = {"load": "holdfast.models", "load_domain": "holdfast.domains"}
 def __getattr__(name: str) -> Any:
     if name in _VERBS:
         verbs = importlib.import_module("holdfast.verbs")
-        # The room `holdfast.report` has taken the verb's name by being imported: give it back.
+        # The room `holdfast.report` takes the verb's name when it is first imported. So it is
+        # imported now, and the name given back.
+        importlib.import_module("holdfast.report")
         globals().update({verb: getattr(verbs, verb) for verb in _VERBS})
         return getattr(verbs, name)
     if name in _ROOMS:

@@ -14,11 +14,10 @@ from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run
 from holdfast.engine import plan as engine_plan
 from holdfast.engine.manifest import manifest
 from holdfast.engine.subjects import inspect
-from holdfast.price import PricedAudit, price
-from holdfast.report import write_report
 
 if TYPE_CHECKING:
     from holdfast.models import Handle
+    from holdfast.price import PricedAudit
 
 MODEL = "organism:refusing"
 DOMAIN = "organism"
@@ -115,6 +114,10 @@ def folder_of(model: str, options: Options) -> Path:
 
 
 def _reported(results: Results, folder: Path) -> PricedAudit:
+    # Only now: statistics and plots take a second to import, and wrong use should not wait.
+    from holdfast.price import price
+    from holdfast.report import write_report
+
     priced = price(results)
     write_report(results, priced, folder)
     return priced

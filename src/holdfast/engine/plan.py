@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.core import Record, SpecError, Subject, TrialSpec, plain
+from holdfast.core import Record, Seed, SpecError, Subject, TrialSpec, plain
 from holdfast.engine.choices import CONTROL, Choice, choose
 from holdfast.engine.measuring import Panel, panel, protocol
 from holdfast.engine.suites import Suite, load_suite
@@ -73,15 +73,21 @@ def request(
         full_curves: follow every attack to its budget, even where it has broken the model.
 
     Raises:
-        SpecError: an unknown name, a setting or a number that does not fit, an empty split.
+        SpecError: an unknown name, a setting or a number that does not fit, an empty split, or
+            more examples asked for than the domain has.
     """
     if seeds is not None and seeds < 1:
         raise SpecError("at least 1 seed", found=str(seeds), remedy="3 is usual.")
     chosen = load_suite(suite)
+    choices = choose(chosen, attacks, budget)
+    if attacks is not None:
+        for choice in choices:  # a suite's own may ask for more than a small domain has
+            wanted = getattr(choice.attack, "examples", 0)
+            domain.attacker_data().draw(wanted, Seed(0), answered=False)
     return Request(
         domain=domain,
         suite=chosen,
-        choices=choose(chosen, attacks, budget),
+        choices=choices,
         seeds=chosen.seeds if seeds is None else seeds,
         panel=panel(domain, chosen.items),
         full_curves=full_curves,
