@@ -44,6 +44,8 @@ class _Pace:
 
     def left(self) -> str:
         taken = time.monotonic() - self._began
+        if not self._left:
+            return "nothing left"
         ratio = taken / self._planned if self._planned else 1.0
         return f"about {duration(ratio * sum(self._left.values()))} left"
 
@@ -92,7 +94,8 @@ class Lines:
     def start(self, plan: Plan, finished: frozenset[str]) -> None:
         """Says how much there is to do."""
         self._pace = _Pace(plan, finished)
-        self._say(f"{self._pace.total - self._pace.done} trials to run, {self._pace.left()}")
+        place = f"{self._pace.done}/{self._pace.total}"
+        self._say(f"{place} trials are done, {self._pace.left()}")
 
     def advance(self, spec: TrialSpec, unit: int, state: State) -> None:
         """Nothing: a line for each unit would be too many."""
