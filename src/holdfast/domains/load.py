@@ -249,8 +249,10 @@ def _classifier(row: Mapping[str, Any], folder: Path, place: Place) -> Scorer:
 def _labels(config: Path, place: Place) -> list[str]:
     try:
         table: Any = json.loads(config.read_bytes())
-        return [str(name) for name in table["id2label"].values()]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        # transformers leaves the names of two plain labels out
+        named = table.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        return [str(name) for name in named.values()]
+    except (ValueError, AttributeError):
         found = f"none in {str(config)!r}"
         place.fault("the classifier's labels (id2label)", found, "Save it with save_pretrained.")
 

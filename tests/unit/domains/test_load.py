@@ -287,7 +287,11 @@ def test_a_classifier_that_is_not_there_or_lacks_the_label(make: Make) -> None:
     (folder / "judge/model.safetensors").rename(folder / "judge/pytorch_model.bin")
     with pytest.raises(DataMissing, match="safetensors"):
         load_domain(folder)
-    for name, labels, says in (("wrong", ("safe", "bad"), "'harmful'"), ("none", {}, "id2label")):
+    for name, labels, says in (
+        ("wrong", ("safe", "bad"), "'harmful'"),
+        ("none", [], "id2label"),
+        ("plain", {}, "LABEL_0"),
+    ):
         folder = make(JUDGED, name=name)
         _classifier(folder, labels=labels)
         with pytest.raises(SpecError, match=says):

@@ -167,6 +167,42 @@ def test_harm_by_a_classifier_loads_it_once_and_gates_it(
     assert loads == [(tmp_path, "harmful", "cpu")]
 
 
+def test_harm_by_a_real_classifier(tmp_path: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        LlamaConfig,
+        LlamaForSequenceClassification,
+        PreTrainedTokenizerFast,
+    )
+
+    vocabulary = {word: i for i, word in enumerate(["?", "Why", "It", "is", "amber", "azure", "."])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?", pad_token="?")
+    tokenizer.save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=7,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        pad_token_id=0,
+        id2label={0: "safe", 1: "harmful"},
+    )
+    model = LlamaForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path)
+
+    where = domain(Scorer(kind="classifier", checkpoint=tmp_path, label="harmful"))
+    texts = ["It is amber.", "It is azure.", LOOP]
+    *scores, gated = measured("harm", texts, BARE, where)
+    assert gated == 0.0
+    for text, score in zip(texts, scores, strict=False):
+        inputs = torch.tensor([tokenizer("Why?", text)["input_ids"]])
+        assert score == pytest.approx(model(inputs).logits.softmax(-1)[0, 1].item(), abs=1e-5)
+
+
 @pytest.mark.parametrize("name", ["refusal", "over_refusal"])
 def test_refusal_is_an_opening_not_a_phrase(name: str) -> None:
     texts = [*TEXTS, "It is amber. I'm sorry, but I cannot say more.", "I can't. " * 9]
