@@ -4,7 +4,7 @@ from holdfast.models.chat import Chat, Prompt
 from holdfast.models.directions import ablation, addition, difference_of_means, unit, without
 from holdfast.models.handle import Handle
 from holdfast.models.hooks import Change, Site
-from holdfast.models.load import load
+from holdfast.models.load import inspect, load
 from holdfast.models.meter import Meter
 from holdfast.models.seeds import generator
 from holdfast.models.training import Full, LowRank, Weights
@@ -12,5 +12,6 @@ from holdfast.models.writers import Writer
 
 __all__ = [
     "Change", "Chat", "Full", "Handle", "LowRank", "Meter", "Prompt", "Site", "Weights", "Writer",
-    "ablation", "addition", "difference_of_means", "generator", "load", "unit", "without",
+    "ablation", "addition", "difference_of_means", "generator", "inspect", "load", "unit",
+    "without",
 ]  # fmt: skip

@@ -30,35 +30,34 @@ class RoomyLayer(DynamicLayer):
         self, key_states: Tensor, value_states: Tensor, *_args: Any, **_named: Any
     ) -> tuple[Tensor, Tensor]:
         """Appends the new states; returns all of them so far."""
-        if not self.is_initialized:
+        if self._buffers is None:
             self.lazy_initialization(key_states, value_states)
+            self._buffers = (self._reserve(key_states), self._reserve(value_states))
         start = self.get_seq_length()
         stop = start + key_states.shape[-2]
-        if self._buffers is None:
-            self._buffers = (self._reserve(key_states), self._reserve(value_states))
-        keys, values = self._buffers
-        keys[:, :, start:stop] = key_states
-        values[:, :, start:stop] = value_states
-        self.keys, self.values = keys[:, :, :stop], values[:, :, :stop]
+        self._show(len(key_states), stop)
+        assert self.keys is not None and self.values is not None
+        self.keys[:, :, start:] = key_states
+        self.values[:, :, start:] = value_states
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keeps only the rows `indices`."""
-        if self._buffers is not None and self.keys is not None:
-            stop = self.keys.shape[-2]
-            keys, values = (_selected(buffer, indices, stop) for buffer in self._buffers)
-            self._buffers = (keys, values)
-            self.keys, self.values = keys[:, :, :stop], values[:, :, :stop]
+        """Keeps only the rows `indices`, in that order; rows that stay in place cost nothing."""
+        if self._buffers is None:
+            return
+        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
+        stop = self.get_seq_length()
+        for buffer in self._buffers:
+            buffer[moved, :, :stop] = buffer[indices[moved], :, :stop]
+        self._show(len(indices), stop)
+
+    def _show(self, rows: int, stop: int) -> None:
+        assert self._buffers is not None
+        self.keys, self.values = (b[:rows, :, :stop] for b in self._buffers)
 
     def _reserve(self, states: Tensor) -> Tensor:
         batch, heads, _, size = states.shape
         return states.new_empty((batch, heads, self._room, size))
-
-
-def _selected(buffer: Tensor, indices: Tensor, stop: int) -> Tensor:
-    chosen = buffer.new_empty((len(indices), *buffer.shape[1:]))
-    torch.index_select(buffer[:, :, :stop], 0, indices, out=chosen[:, :, :stop])
-    return chosen
 
 
 def roomy_cache(config: Any, room: int) -> Cache:

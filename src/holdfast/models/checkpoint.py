@@ -8,7 +8,7 @@ import math
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,11 +60,12 @@ class Checkpoint:
         """How many numbers the files hold."""
         return sum(math.prod(entry.shape) for entry in self.tensors.values())
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of tensors, configuration, tokenizer and template; not of paths or shards.
 
-        Every byte of the weights is read once, about a second per gigabyte.
+        Every byte of the weights is read, about a second per gigabyte, once for each state of
+        the files.
         """
         total = hashlib.sha256()
         config = {k: v for k, v in self.config.items() if k not in _NOT_IDENTITY}
@@ -72,14 +73,8 @@ class Checkpoint:
         for name in _TEXT_FILES:
             if (self.path / name).is_file():
                 total.update(f"\0{name}\0".encode() + (self.path / name).read_bytes())
-        maps = {e.file: _mapped(e.file) for e in self.tensors.values()}
-        for name in sorted(self.tensors):
-            entry = self.tensors[name]
-            total.update(f"\0{name}\0{entry.dtype}\0{entry.shape}\0".encode())
-            with memoryview(maps[entry.file]) as view:
-                total.update(view[entry.start : entry.stop])
-        for mapping in maps.values():
-            mapping.close()
+        entries = tuple(sorted(self.tensors.items()))
+        total.update(_tensor_digest(entries, tuple(_stamp(e.file) for _, e in entries)))
         return total.hexdigest()
 
 
@@ -125,6 +120,28 @@ def read_checkpoint(folder: Path, *, chat: bool = True) -> Checkpoint:
     about = _json(folder / "holdfast.json") if _has(folder, "holdfast") else {}
     tensors = {name: entry for file in files for name, entry in _header(file).items()}
     return Checkpoint(folder, config, about, tensors)
+
+
+@lru_cache(maxsize=16)
+def _tensor_digest(
+    entries: tuple[tuple[str, Entry], ...],
+    stamps: tuple[tuple[int, int], ...],  # noqa: ARG001 - a changed file is another question
+) -> bytes:
+    """SHA-256 of every tensor's name, dtype, shape and bytes."""
+    total = hashlib.sha256()
+    maps = {entry.file: _mapped(entry.file) for _, entry in entries}
+    for name, entry in entries:
+        total.update(f"\0{name}\0{entry.dtype}\0{entry.shape}\0".encode())
+        with memoryview(maps[entry.file]) as view:
+            total.update(view[entry.start : entry.stop])
+    for mapping in maps.values():
+        mapping.close()
+    return total.digest()
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _has(folder: Path, stem: str) -> bool:

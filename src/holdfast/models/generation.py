@@ -76,7 +76,6 @@ def write(
     out = ids.new_zeros((batch, limit))
     lengths = torch.full((batch,), limit, device=ids.device)
     alive = torch.arange(batch, device=ids.device)
-    done = torch.zeros(batch, dtype=torch.bool, device=ids.device)
     given, first = ids, None
     for i in range(limit):
         seen = prompt + i
@@ -89,23 +88,30 @@ def write(
             logits_to_keep=1,
         ).logits[:, -1]
         meter.count_forward(batch if i == 0 else 0, given.numel(), given.numel() * seen, len(given))
-        if first is None:
-            first = logits
+        first = logits if first is None else first
         chosen = choose(logits)
         out[alive, i] = chosen
-        newly = (chosen[:, None] == stop).any(1) & ~done
-        lengths[alive[newly]] = i
-        done = done | newly
-        left = int((~done).sum())
-        if left == 0:
-            break
+        done = (chosen[:, None] == stop).any(1)
         given = chosen[:, None]
-        if left <= 0.9 * len(done):
-            kept = (~done).nonzero()[:, 0]
-            cache.batch_select_indices(kept)
-            full, places, alive, given = full[kept], places[kept], alive[kept], given[kept]
-            done = done[kept]
+        if bool(done.any()):
+            lengths[alive[done]] = i
+            if bool(done.all()):
+                break
+            rows = _remaining(done)
+            cache.batch_select_indices(rows)
+            full, places, alive, given = full[rows], places[rows], alive[rows], given[rows]
     assert first is not None
     ends = lengths.tolist()
-    rows = [row[:end] for row, end in zip(out.tolist(), ends, strict=True)]
-    return Written(rows, [end < limit for end in ends], first)
+    texts = [row[:end] for row, end in zip(out.tolist(), ends, strict=True)]
+    return Written(texts, [end < limit for end in ends], first)
+
+
+def _remaining(done: Tensor) -> Tensor:
+    """Indices of the rows not yet done: each where it is, the last ones moved into the gaps.
+
+    So a cache has to copy only as many rows as have finished.
+    """
+    left = int((~done).sum())
+    rows = torch.arange(left, device=done.device)
+    rows[done[:left]] = left + (~done[left:]).nonzero()[:, 0]
+    return rows

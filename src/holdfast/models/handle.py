@@ -12,6 +12,7 @@ from torch import Tensor
 
 from holdfast.core import Completion, Seed, SpecError, Subject
 from holdfast.models import hooks, passes, training
+from holdfast.models.adapters import adapter_flops, low_rank, merged
 from holdfast.models.anatomy import Anatomy
 from holdfast.models.chat import Chat, Prompt
 from holdfast.models.edits import Edits, edited
@@ -161,9 +162,7 @@ class Handle:
         missing = list(dict.fromkeys(key for key in keys if key not in memo.answers))
         suffix = self.chat.text_ids(prefill) if prefill else ()
         rows = [self.chat.prompt_ids(prompt) + suffix for prompt, _ in missing]
-        order = passes.batches(
-            [len(r) for r in rows], self.device.type, batch_size, extra=max_new_tokens
-        )
+        order = passes.batches([len(r) for r in rows], self._room(), batch_size, max_new_tokens)
         for batch in order:
             ids, mask = self._padded([rows[i] for i in batch])
             written = write(
@@ -185,7 +184,7 @@ class Handle:
         keys = [tuple(p) for p in prompts]
         missing = list(dict.fromkeys(key for key in keys if key not in firsts))
         rows = [self.chat.prompt_ids(prompt) for prompt in missing]
-        for batch in passes.batches([len(r) for r in rows], self.device.type):
+        for batch in passes.batches([len(r) for r in rows], self._room()):
             logits = self.logits(*self._padded([rows[i] for i in batch]), last=1)[:, -1]
             firsts.update(zip([missing[i] for i in batch], logits.float().cpu(), strict=True))
         if not keys:
@@ -215,7 +214,8 @@ class Handle:
             found = logits.float().log_softmax(-1).gather(1, ids[answer][:, None])[:, 0]
             return list(found.cpu().split(sizes.tolist()))
 
-        order = passes.batches([len(a) + len(b) for a, b in pairs], self.device.type)
+        room = passes.room(self.device.type, self.vocabulary)
+        order = passes.batches([len(a) + len(b) for a, b in pairs], room)
         return passes.in_order(order, of)
 
     @torch.no_grad()
@@ -245,7 +245,7 @@ class Handle:
                 self.logits(ids, mask, last=1)
             return list(torch.stack(found, dim=1))
 
-        order = passes.batches([len(r) for r in rows], self.device.type)
+        order = passes.batches([len(r) for r in rows], self._room())
         if not rows:
             shape = (0, self.layers + 1, len(positions), self.width)
             return torch.zeros(shape, device=self.device)
@@ -269,8 +269,6 @@ class Handle:
                 with training.full(self.model) as weights:
                     yield weights
                 return
-            from holdfast.models.adapters import adapter_flops, low_rank
-
             flops = adapter_flops(self.meter.flops, self.model, self.anatomy, spec.rank)
             with low_rank(self.model, self.anatomy, spec) as weights, self.meter.adapted(flops):
                 yield weights
@@ -293,11 +291,12 @@ class Handle:
         """Our own looking: off the meter, and answers are remembered until exit.
 
         Several measures that ask for the same answers then share one generation. Nothing may
-        train inside; an edit or hook inside starts with nothing remembered.
+        train inside; an edit or hook inside starts with nothing remembered. Adapters of a
+        float32 model are merged meanwhile, which changes a logit by rounding alone.
         """
         before, self._memo = self._memo, Memo()
         try:
-            with self.meter.paused(), torch.no_grad():
+            with self.meter.paused(), torch.no_grad(), merged(self.model):
                 yield
         finally:
             self._memo = before
@@ -307,6 +306,9 @@ class Handle:
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         ids, mask = self.chat.pad_left(rows)
         return ids.to(self.device), mask.to(self.device)
+
+    def _room(self) -> int:
+        return passes.room(self.device.type)
 
     @contextmanager
     def _fresh_memo(self) -> Generator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,20 +39,40 @@ def load(
     Raises:
         SpecError, DataMissing: before any weight is loaded, with what to do about it.
     """
-    place = pick_device(device)
-    checkpoint = read_checkpoint(locate(str(name), revision))
-    kind = pick_dtype(dtype, place, checkpoint)
-    _check_architecture(checkpoint)
-    _check_memory(checkpoint, place, kind)
-    model, tokenizer = _read(checkpoint, place, kind)
+    checkpoint, subject = _checked(str(name), device, dtype, revision)
+    model, tokenizer = read_model(
+        "AutoModelForCausalLM", checkpoint, torch.device(subject.device), DTYPES[subject.dtype]
+    )
     parts = anatomy.examine(model)
     return Handle(
         model,
         Chat(tokenizer, _stops(model, tokenizer)),
-        _subject(str(name), checkpoint, model, place, kind),
+        subject,
         parts,
         flops.count(model, parts, _active_experts(checkpoint)),
     )
+
+
+def inspect(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+) -> Subject:
+    """The subject of the handle that `load` would return, after the same checks, without it."""
+    return _checked(str(name), device, dtype, revision)[1]
+
+
+def _checked(
+    name: str, device: str | None, dtype: str | None, revision: str | None
+) -> tuple[Checkpoint, Subject]:
+    place = pick_device(device)
+    checkpoint = read_checkpoint(locate(name, revision))
+    kind = pick_dtype(dtype, place, checkpoint)
+    _check_architecture(checkpoint)
+    check_memory(checkpoint, place, kind)
+    return checkpoint, _subject(name, checkpoint, place, kind)
 
 
 def pick_device(device: str | None) -> torch.device:
@@ -113,7 +132,8 @@ def _check_architecture(checkpoint: Checkpoint) -> None:
         )
 
 
-def _check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+def check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    """Raises a SpecError where the weights alone would not fit."""
     needed = int(checkpoint.parameters * dtype.itemsize * _HEADROOM)
     free = free_bytes(device)
     if needed > free:
@@ -125,17 +145,29 @@ def _check_memory(checkpoint: Checkpoint, device: torch.device, dtype: torch.dty
         )
 
 
-def _read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Model and tokenizer from disk; the model in evaluation mode, without gradients."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def read_model(
+    auto_class: str, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> tuple[Any, Any]:
+    """Model and tokenizer from disk; the model in evaluation mode, without gradients.
+
+    Args:
+        auto_class: of `transformers`: which head the model is to have.
+        checkpoint: the folder, checked.
+        device: where the model goes.
+        dtype: of its weights.
+
+    Raises:
+        DataMissing: `transformers` cannot make a whole model of the files.
+    """
+    import transformers
     from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, **options)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **options)
+        model, report = getattr(transformers, auto_class).from_pretrained(
             checkpoint.path, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -147,7 +179,6 @@ def _read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> t
     finally:
         if bars:
             logging.enable_progress_bar()
-    model, report = loaded
     lacking = sorted(report["missing_keys"]) + [k[0] for k in report["mismatched_keys"]]
     if lacking:
         raise DataMissing(
@@ -171,7 +202,7 @@ def _active_experts(checkpoint: Checkpoint) -> float:
 
 
 def _subject(
-    name: str, checkpoint: Checkpoint, model: Any, device: torch.device, dtype: torch.dtype
+    name: str, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> Subject:
     about = checkpoint.about
     reference = cast("str | None", about.get("reference"))
@@ -183,7 +214,7 @@ def _subject(
     return Subject(
         name=name,
         digest=digest([checkpoint.digest, kind]),
-        parameters=sum(math.prod(p.shape) for p in model.parameters()),
+        parameters=checkpoint.parameters,
         dtype=kind,
         device=str(device),
         architecture=str(checkpoint.config["model_type"]),

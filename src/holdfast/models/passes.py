@@ -10,6 +10,18 @@ from typing import Any
 from torch import Tensor, nn
 
 _TOKENS = {"cpu": 8_192, "gpu": 65_536}  # per pass; more gains nothing and costs memory
+_LOGITS = 1 << 28  # per pass: a gigabyte of float32
+
+
+def room(device: str, vocabulary: int = 0) -> int:
+    """How many tokens a pass may hold on a kind of device.
+
+    Args:
+        device: "cpu" or another kind.
+        vocabulary: v where every position's logits are kept, 0 where only the last one's are.
+    """
+    tokens = _TOKENS["cpu" if device == "cpu" else "gpu"]
+    return min(tokens, max(1, _LOGITS // vocabulary)) if vocabulary else tokens
 
 
 def places(mask: Tensor) -> Tensor:
@@ -47,21 +59,20 @@ def heading_only(model: Any, keep: Tensor) -> Generator[None]:
 
 
 def batches(
-    lengths: Sequence[int], device: str, rows: int | None = None, extra: int = 0
+    lengths: Sequence[int], tokens: int, rows: int | None = None, extra: int = 0
 ) -> list[list[int]]:
     """Indices in batches of like length, longest first.
 
     Args:
         lengths: tokens of each sequence.
-        device: "cpu" or another kind; decides how many tokens a batch holds.
+        tokens: the most in a batch, padding included, unless one sequence has more.
         rows: the most rows in a batch; as many as the tokens allow unless given.
         extra: tokens that each sequence will grow by.
     """
-    room = _TOKENS["cpu" if device == "cpu" else "gpu"]
     result: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         if not result or len(result[-1]) >= (
-            rows or max(1, room // (lengths[result[-1][0]] + extra))
+            rows or max(1, tokens // max(1, lengths[result[-1][0]] + extra))
         ):
             result.append([])
         result[-1].append(i)
