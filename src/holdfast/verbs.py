@@ -13,7 +13,6 @@ from holdfast.core import HoldfastError, Record, Results, Subject
 from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run
 from holdfast.engine import plan as engine_plan
 from holdfast.engine.manifest import manifest
-from holdfast.engine.subjects import inspect
 
 if TYPE_CHECKING:
     from holdfast.models import Handle
@@ -139,6 +138,8 @@ def _checked(options: Options) -> Request:
 
 def _subjects(model: str, options: Options) -> tuple[Subject, Subject | None]:
     """The audited model and its reference, both checked, neither loaded."""
+    from holdfast.models import inspect
+
     device, dtype = options.get("device"), options.get("dtype")
     target = inspect(model, device=device, dtype=dtype)
     name = options.get("reference") or target.reference

@@ -88,29 +88,36 @@ class Runner:
         return Finished(record, trial.completions)
 
     def _drive(self, spec: TrialSpec, stops: Stops, tell: Tell, trial: _Trial) -> Outcome:
-        """The attack, unit by unit, until it ends, is stopped or has spent its budget."""
-        meter = self._target.meter
+        """The attack, unit by unit, until it ends, is stopped or has spent its budget.
+
+        It is read at every power of two, at the budget, and where it yields without having done
+        any work: so it shows its end state before it lets go of it.
+        """
+        meter, billed = self._target.meter, Spend()
         attack = configure(spec.attack, spec.settings)
         self._begin(spec, trial, tell)
-        with closing(self._work(attack, spec)) as work:
+        with closing(self._steps(attack, spec)) as steps:
             while trial.unit < spec.budget:
                 tell(trial.unit, "attacking")
                 with meter.running():
-                    if next(work, None) is None:
+                    if next(steps, None) is None:
                         return Outcome.DONE
                 trial.unit += 1
+                spend = meter.spend
+                shown, billed = billed == _work(spend), _work(spend)
                 last = trial.unit == spec.budget
-                if not (last or _is_mark(trial.unit)):
+                if not (last or shown or _is_mark(trial.unit)):
                     continue
                 tell(trial.unit, "measuring")
-                self._measure(trial, meter.spend)
+                self._measure(trial, spend)
                 trial.stopped = stops.verdict(trial.readings)
-                if last or trial.stopped:
+                if last or shown or trial.stopped:
                     self._measure_edges(trial)
+                if last or trial.stopped:
                     break
         return Outcome.DONE if trial.stopped or not spec.budget else Outcome.SPENT
 
-    def _work(self, attack: Attack, spec: TrialSpec) -> Generator[Handle]:
+    def _steps(self, attack: Attack, spec: TrialSpec) -> Generator[Handle]:
         """The attack as a generator, so that closing it undoes what it did."""
         yield from attack.run(self._target, self._domain.attacker_data(), Seed(spec.seed))
 
@@ -145,6 +152,11 @@ class Runner:
         del self._target  # two copies of a large model may not fit
         self._target = self._load()
         return "the attack left the model changed; it was loaded anew"
+
+
+def _work(spend: Spend) -> Spend:
+    """What was done, whatever time it took."""
+    return replace(spend, seconds=0.0)
 
 
 def _is_mark(unit: int) -> bool:

@@ -54,9 +54,13 @@ def test_stops_when_useless_at_two_readings_but_is_not_broken(tmp_path: Path):
     assert (record.stopped, units(record)) == ("collapsed", [0, 1, 2])
 
 
-def test_an_attack_that_ends_by_itself_is_done(tmp_path: Path):
-    (record,) = records(tmp_path, "ladder:step=0,ends=4", budget=32)
-    assert (record.outcome, record.stopped, units(record)) == (Outcome.DONE, None, [0, 1, 2, 4])
+def test_an_attack_that_ends_by_itself_is_read_at_its_end(tmp_path: Path):
+    (record,) = records(tmp_path, "ladder:step=0,ends=6", budget=32)
+    assert (record.outcome, record.stopped, units(record)) == (
+        Outcome.DONE, None, [0, 1, 2, 4, 7],
+    )  # fmt: skip
+    assert record.readings[-1].spend.steps == record.spend.steps == 6
+    assert "borderline" in record.readings[-1].scores
 
 
 @pytest.mark.parametrize(

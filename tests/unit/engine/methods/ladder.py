@@ -36,6 +36,7 @@ class Ladder:
                 target.meter.work()
                 yield target
                 if unit == self.ends:
+                    yield target  # the end state once more, without any work
                     return
         finally:
             target.level = before
