@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from holdfast.core import Spend
@@ -119,11 +120,7 @@ def _broken(
     size = f"{dollars(cost.usd_at_size.mid)} at {count(pricing.model_size)} scale"
     was = share(None if before.harm is None else before.harm.mean)
     harm = share(None if attack.harm is None else attack.harm.mean)
-    of = (
-        "absolute, since no never-aligned reference was measured"
-        if scale.absolute
-        else f"of a ceiling of {scale.ceiling:.2f}"
-    )
+    of = "with no ceiling measured" if scale.absolute else f"of a ceiling of {scale.ceiling:.2f}"
     effort = efforts(cost.spend)
     verb = "breaks" if effort.startswith(("1 ", "No ")) and " and " not in effort else "break"
     return (
@@ -166,8 +163,10 @@ def _unbroken(
 
 def _tried(attack: AttackPrice) -> str:
     if attack.verdict is Verdict.UNBROKEN and attack.price is not None:
-        return f"{attack.attack} > {efforts(attack.price.median.spend)}"
-    return f"{attack.attack}: {attack.verdict}"
+        spend = attack.price.median.spend
+        work = efforts(replace(spend, examples=0)) if spend.steps or spend.queries else "nothing"
+        return f"`{attack.attack}` more than {work} on {count(spend.examples)} examples"
+    return f"`{attack.attack}` {attack.verdict}"
 
 
 def _plain(value: object) -> str:

@@ -2,18 +2,16 @@
 // Unpacks the plotting library, draws every chart in the theme's colours, and redraws when the
 // theme, the spend axis or the width changes. Without it the page still has all its tables.
 (async () => {
-  const read = (id) => document.getElementById(id).textContent.trim();
-  const figures = JSON.parse(read("figures"));
+  let figures = {};
   const charts = [...document.querySelectorAll("[data-chart]")];
   const config = { displayModeBar: false, responsive: true, scrollZoom: false };
   let axis = document.querySelector("input[name=axis]:checked")?.value ?? "flops";
 
-  async function unpack() {
-    const bytes = Uint8Array.from(atob(read("plotly")), (c) => c.charCodeAt(0));
+  async function unpack(id) {
+    const packed = atob(document.getElementById(id).textContent.trim());
+    const bytes = Uint8Array.from(packed, (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
+    return new Response(stream).text();
   }
 
   // Figures name colours by CSS variable; put in what the variable holds now.
@@ -39,7 +37,10 @@
   const drawAll = () => charts.forEach(draw);
 
   try {
-    await unpack();
+    figures = JSON.parse(await unpack("figures"));
+    const library = document.createElement("script");
+    library.textContent = await unpack("plotly");
+    document.head.append(library);
     drawAll();
     document.documentElement.dataset.charts = "drawn";
   } catch (error) {

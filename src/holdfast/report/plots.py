@@ -28,21 +28,22 @@ _LOST = (Verdict.COLLAPSED, Verdict.DIVERGED)
 
 @dataclass(frozen=True)
 class Axis:
-    """A way to count what was spent. `of` reads it off a reading."""
+    """A way to count what was spent. `of` reads it off a reading; ticks are powers of `base`."""
 
     name: str
     label: str
     of: Callable[[Point], float]
     show: Callable[[float], str]
+    base: int = 10
 
 
 AXES = (
     Axis("flops", "FLOPs", lambda p: p.spend.flops, words.flops),
-    Axis("units", "steps", lambda p: p.unit, words.count),
+    Axis("units", "units of work", lambda p: p.unit, words.count, base=2),
     Axis("tokens", "tokens", lambda p: p.spend.tokens, words.count),
     Axis("seconds", "device-seconds", lambda p: p.spend.seconds, words.duration),
 )
-"""The first is shown until another is asked for. Steps are the attack's own units of work."""
+"""The first is shown until another is asked for. Units are an attack's own: steps, directions."""
 
 
 def trajectory(priced: PricedAudit, attack: AttackPrice, axis: Axis) -> Figure:
@@ -219,12 +220,7 @@ def _spend_axis(axis: Axis, span: tuple[float, float], *, origin: bool = True) -
     """Logarithmic; with `origin`, "before the attack" stands at its left end as 0."""
     start = _origin(span) if origin else span[0]
     pad = (span[1] / start) ** 0.06 if span[1] > start else 1.5
-    low, high = math.floor(math.log10(span[0])), math.ceil(math.log10(span[1]))
-    decades = [10.0**k for k in range(low, high + 1) if span[0] / 1.1 <= 10.0**k <= span[1] * pad]
-    if len(decades) < 2:
-        decades = sorted({span[0], math.sqrt(span[0] * span[1]), span[1]})
-    every = math.ceil(len(decades) / 4)
-    shown = decades[::-1][::every][::-1]
+    shown = _ticks(span[0] / 1.1, span[1] * pad, axis.base)
     return {
         "type": "log",
         "title": {"text": axis.label, "standoff": 8},
@@ -232,6 +228,16 @@ def _spend_axis(axis: Axis, span: tuple[float, float], *, origin: bool = True) -
         "tickvals": [start, *shown] if origin else shown,
         "ticktext": ["0"] * origin + [axis.show(v) for v in shown],
     }
+
+
+def _ticks(low: float, high: float, base: int) -> list[float]:
+    """Powers of `base` in the range, at most six, the last kept; the ends if too few."""
+    first, last = math.ceil(math.log(low, base)), math.floor(math.log(high, base))
+    powers = [float(base) ** k for k in range(first, last + 1)]
+    if len(powers) < 2:
+        return [low * 1.1, high / 1.1]
+    every = math.ceil(len(powers) / 6)
+    return powers[::-1][::every][::-1]
 
 
 def _unit_axis(label: str) -> Figure:

@@ -65,7 +65,7 @@ def _row(attack: AttackPrice, wide: bool) -> list[Text | str]:
         words.share(attack.harm.mean if attack.harm else None),
         words.share(attack.refusal.mean if attack.refusal else None),
         words.share(attack.utility_kept),
-        f"{attack.broken}/{len(attack.seeds)}",
+        f"{attack.broken}/{len(attack.seeds)}" if attack.seeds else words.MISSING,
     ]
 
 
