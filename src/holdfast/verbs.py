@@ -6,6 +6,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -64,10 +65,9 @@ def audit(
     """
     asked = _checked(options)
     folder = _writable(folder_of(model, options))
-    target, reference = _subjects(model, options)
+    target, reference, load = _subjects(model, options)
     with Ledger(folder / FILE) as ledger:
         made = engine_plan(asked, target, reference, ledger.records())
-        load = {s.digest: _loader(s) for s in (target, reference) if s is not None}
         run(made, load, ledger, manifest(made, _command(model, options)), progress)
         results = ledger.results()
     return _reported(results, folder)
@@ -82,7 +82,7 @@ def plan(model: str = MODEL, **options: Unpack[Options]) -> tuple[Plan, frozense
         HoldfastError: as `audit`.
     """
     asked = _checked(options)
-    target, reference = _subjects(model, options)
+    target, reference, _ = _subjects(model, options)
     history: tuple[Record, ...] = ()
     file = folder_of(model, options) / FILE
     if file.is_file():
@@ -136,17 +136,27 @@ def _checked(options: Options) -> Request:
     )
 
 
-def _subjects(model: str, options: Options) -> tuple[Subject, Subject | None]:
-    """The audited model and its reference, both checked, neither loaded."""
+def _subjects(
+    model: str, options: Options
+) -> tuple[Subject, Subject | None, dict[str, Callable[[], Handle]]]:
+    """The audited model and its reference, checked; and how to load each, by digest."""
     from holdfast.models import inspect
 
     device, dtype = options.get("device"), options.get("dtype")
     target = inspect(model, device=device, dtype=dtype)
+    load = {target.digest: _loader(target)}
     name = options.get("reference") or target.reference
     reference = None if name is None else inspect(name, device=device, dtype=target.dtype)
-    if reference is not None and reference.digest == target.digest:
-        return target, None  # a model cannot be its own ceiling
-    return target, reference
+    if reference is None or reference.digest == target.digest:  # no model is its own ceiling
+        return _named(target, None), None, load
+    load[reference.digest] = _loader(reference)
+    return _named(target, name), _named(reference, None), load
+
+
+def _named(subject: Subject, reference: str | None) -> Subject:
+    """`subject` as the ledger and the report name it: without the folders of this machine."""
+    name = None if reference is None else _public(reference)
+    return replace(subject, name=_public(subject.name), reference=name)
 
 
 def _loader(subject: Subject) -> Callable[[], Handle]:

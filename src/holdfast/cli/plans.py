@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rich.text import Text
 from holdfast.cli.text import safe
 from holdfast.core import TrialSpec, canonical_json, plain
 from holdfast.core.registry import find
-from holdfast.price.words import duration
+from holdfast.price.words import duration, settings
 
 if TYPE_CHECKING:
     from holdfast.engine import Plan
@@ -42,17 +43,16 @@ def print_plan(plan: Plan, done: Iterable[str], console: Console) -> None:
     finished = set(done)
     seconds = dict(zip((s.key for s in plan.trials), plan.seconds, strict=True))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("attack", "settings", "model"):
-        table.add_column(name, overflow="fold")
+    table.add_column("attack", no_wrap=True)
+    table.add_column("settings", overflow="fold")
     for name in ("seeds", "budget", "time", "done"):
         table.add_column(name, justify="right", no_wrap=True)
     for _, group in groupby(plan.trials, _configuration):
         specs = list(group)
-        subject = next(s for s in (plan.target, plan.reference) if s and s.digest == specs[0].model)
+        reference = specs[0].model != plan.target.digest
         table.add_row(
-            specs[0].attack,
-            Text(safe(", ".join(f"{k} {v}" for k, v in specs[0].settings.items()))),
-            Text(safe(subject.name)),
+            specs[0].attack + (" (reference)" if reference else ""),
+            Text(safe(_settings(specs[0]))),
             str(len(specs)),
             f"{specs[0].budget} × {find('attacks', specs[0].attack).info.unit}",
             duration(sum(seconds[s.key] for s in specs)),
@@ -64,6 +64,13 @@ def print_plan(plan: Plan, done: Iterable[str], console: Console) -> None:
         f"{len(plan.trials)} trials, {left} of them to run: about"
         f" {duration(plan.left(finished))} by {plan.basis}. Attacks that break the model end early."
     )
+
+
+def _settings(spec: TrialSpec) -> str:
+    """The settings that are not the attack's defaults."""
+    fields = {f.name: f.default for f in dataclasses.fields(find("attacks", spec.attack))}
+    other = {k: v for k, v in spec.settings.items() if fields.get(k) != v}
+    return settings(other) if other else "defaults"
 
 
 def _configuration(spec: TrialSpec) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -35,18 +34,17 @@ class _Pace:
             for spec, seconds in zip(plan.trials, plan.seconds, strict=True)
             if spec.key not in finished
         }
-        self._planned = 0.0
-        self._began = time.monotonic()
+        self._planned = self._taken = 0.0
 
     def record(self, record: Record) -> None:
         self.done += 1
         self._planned += self._left.pop(record.spec.key, 0.0)
+        self._taken += record.wall_seconds
 
     def left(self) -> str:
-        taken = time.monotonic() - self._began
         if not self._left:
             return "nothing left"
-        ratio = taken / self._planned if self._planned else 1.0
+        ratio = self._taken / self._planned if self._planned else 1.0
         return f"about {duration(ratio * sum(self._left.values()))} left"
 
 

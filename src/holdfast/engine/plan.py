@@ -144,16 +144,16 @@ def _rule(spec: TrialSpec, measured: Panel, subject: Subject) -> float:
     """Seconds that a trial should take, from nothing but sizes: rough, and rather too long.
 
     Every reading generates an answer to every prompt, a unit is a training step on a few
-    hundred tokens, and a processor does some 3e10 useful operations a second, a GPU 1e14.
+    hundred tokens, and a processor does some 5e10 useful operations a second, a GPU 1e14.
     """
-    rate = 3e10 if subject.device == "cpu" else 1e14
+    rate = 5e10 if subject.device == "cpu" else 1e14
     marks = 2 + spec.budget.bit_length() if spec.attack != CONTROL else 1
     letters = sum(
         len(m.content) for items in measured.items.values() for i in items for m in i.messages
     )
     prompts = sum(len(items) for items in measured.items.values())
     tokens = letters / 3 + prompts * measured.max_new_tokens
-    reading = 1.0 + 2 * subject.parameters * tokens / rate
+    reading = 0.4 + 2 * subject.parameters * tokens / rate
     unit = 0.02 + 6 * subject.parameters * 512 / rate
     return marks * reading + spec.budget * unit
 

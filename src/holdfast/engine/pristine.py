@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from holdfast.models import Handle
 
+Bits = tuple[tuple[object, ...], ...]
+"""What `fingerprint` gives."""
+
 _PIECE = 1 << 22  # values at a time, so that a large matrix needs no large copy
 
 
-def fingerprint(target: Handle) -> tuple[tuple[object, ...], ...]:
+def hooks(target: Handle) -> int:
+    """How many hooks hang on the model; what they do is in no bit of it."""
+    model: Any = target.model
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def fingerprint(target: Handle) -> Bits:
     """Name, shape and checksum of every parameter and buffer, and what hangs on the model.
 
     Two fingerprints are equal where every bit, every name and every trainable mark is, and as
@@ -18,9 +27,8 @@ def fingerprint(target: Handle) -> tuple[tuple[object, ...], ...]:
     """
     model: Any = target.model
     tensors = (*model.named_parameters(), *model.named_buffers())
-    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
     marks = tuple((n, tuple(t.shape), t.requires_grad, _checksum(t)) for n, t in tensors)
-    return (*marks, ("hooks", hooks), ("training", bool(model.training)))
+    return (*marks, ("hooks", hooks(target)), ("training", bool(model.training)))
 
 
 def _checksum(tensor: Any) -> int:

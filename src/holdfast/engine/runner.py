@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from holdfast.core import Attack, Diverged, Outcome, Reading, Record, Seed, Spend, TrialSpec
 from holdfast.engine.choices import CONTROL, configure
 from holdfast.engine.measuring import Completions, Panel, Scores
-from holdfast.engine.pristine import fingerprint
+from holdfast.engine.pristine import Bits, fingerprint, hooks
 from holdfast.engine.stops import Stop, Stops
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 State = Literal["loading", "attacking", "measuring"]
 Tell = Callable[[int, State], None]
 """Hears the units done and what is being done now."""
+
+Read = tuple[Scores, Completions]
 
 _MESSAGE = 2_000  # characters kept of an error
 
@@ -46,6 +48,7 @@ class _Trial:
     completions: dict[int, Completions] = field(default_factory=dict[int, Completions])
     unit: int = 0
     stopped: Stop | None = None
+    seen: dict[Bits, Read] = field(default_factory=dict[Bits, Read])
 
 
 class Runner:
@@ -59,7 +62,7 @@ class Runner:
         self._load, self._domain, self._panel = load, domain, panel
         self._target = load()
         self._pristine = fingerprint(self._target)
-        self._untouched: tuple[Scores, Completions] | None = None
+        self._untouched: Read | None = None
 
     def run(self, spec: TrialSpec, stops: Stops, tell: Tell) -> Finished:
         """Runs one trial; every way in which it can fail is recorded, none is raised."""
@@ -100,8 +103,9 @@ class Runner:
             while trial.unit < spec.budget:
                 tell(trial.unit, "attacking")
                 with meter.running():
-                    if next(steps, None) is None:
-                        return Outcome.DONE
+                    tampered = next(steps, None)
+                if tampered is None:
+                    return Outcome.DONE
                 trial.unit += 1
                 spend = meter.spend
                 shown, billed = billed == _work(spend), _work(spend)
@@ -109,10 +113,10 @@ class Runner:
                 if not (last or shown or _is_mark(trial.unit)):
                     continue
                 tell(trial.unit, "measuring")
-                self._measure(trial, spend)
+                self._measure(tampered, trial, spend)
                 trial.stopped = stops.verdict(trial.readings)
                 if last or shown or trial.stopped:
-                    self._measure_edges(trial)
+                    self._measure_edges(tampered, trial)
                 if last or trial.stopped:
                     break
         return Outcome.DONE if trial.stopped or not spec.budget else Outcome.SPENT
@@ -127,21 +131,35 @@ class Runner:
             tell(0, "measuring")
             everything = (*self._panel.routine, *self._panel.edges)
             self._untouched = self._panel.read(self._target, everything)
-        scores, completions = self._untouched
+        scores, completions = trial.seen[self._pristine] = self._untouched
         trial.readings.append(Reading(0, 0, Spend(), scores))
         if spec.attack == CONTROL:
             trial.completions[0] = completions
 
-    def _measure(self, trial: _Trial, spend: Spend) -> None:
+    def _measure(self, tampered: Handle, trial: _Trial, spend: Spend) -> None:
         """A reading of the tampered model on the splits of every reading."""
         index = len(trial.readings)
-        scores, trial.completions[index] = self._panel.read(self._target, self._panel.routine)
+        scores, trial.completions[index] = self._read(tampered, trial)
         trial.readings.append(Reading(index, trial.unit, spend, scores))
 
-    def _measure_edges(self, trial: _Trial) -> None:
+    def _read(self, tampered: Handle, trial: _Trial) -> Read:
+        """What the tampered model says; of bits that were asked before, what they said then.
+
+        An attack that searches comes by the same state again and again.
+        """
+        splits = self._panel.routine
+        if hooks(tampered):
+            return self._panel.read(tampered, splits)
+        bits = fingerprint(tampered)
+        if bits not in trial.seen:
+            trial.seen[bits] = self._panel.read(tampered, splits)
+        scores, said = trial.seen[bits]
+        return {s: scores[s] for s in splits}, {s: said[s] for s in splits}
+
+    def _measure_edges(self, tampered: Handle, trial: _Trial) -> None:
         """Completes the last reading by the splits that are read only at the end."""
         last = trial.readings[-1]
-        scores, completions = self._panel.read(self._target, self._panel.edges)
+        scores, completions = self._panel.read(tampered, self._panel.edges)
         trial.readings[-1] = replace(last, scores={**last.scores, **scores})
         trial.completions[last.index] = {**trial.completions[last.index], **completions}
 

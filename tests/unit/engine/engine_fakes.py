@@ -48,11 +48,20 @@ class FakeMeter:
         yield
 
 
+class FakeModule:
+    _forward_pre_hooks = ()
+
+    def __init__(self, hooks: list[str]) -> None:
+        self._forward_hooks = hooks
+
+
 class FakeModel:
+    """Tampering shows as hooks, one for each level."""
+
     training = False
 
     def __init__(self) -> None:
-        self.weights: list[tuple[str, int]] = []
+        self.level, self.left_behind = 0, 0
 
     def named_parameters(self) -> list[Any]:
         return []
@@ -61,16 +70,19 @@ class FakeModel:
         return []
 
     def modules(self) -> list[Any]:
-        return [type("M", (), {"_forward_hooks": self.weights, "_forward_pre_hooks": []})]
+        return [FakeModule(["hook"] * (self.level + self.left_behind))]
 
 
 class FakeHandle:
     """Its level is how far it has been tampered with; 4 answers everything."""
 
     def __init__(self, level: int = 0) -> None:
-        self.level, self.closed = level, 0
+        self.base, self.closed, self.calls = level, 0, 0
         self.model, self.meter = FakeModel(), FakeMeter()
-        self.calls = 0
+
+    @property
+    def level(self) -> int:
+        return self.base + self.model.level
 
     @contextmanager
     def measuring(self) -> Iterator[None]:

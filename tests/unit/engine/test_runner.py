@@ -109,12 +109,17 @@ def test_every_generator_is_closed(tmp_path: Path):
     assert (handle.level, handle.closed) == (0, 6)
 
 
-def test_the_untouched_model_is_measured_once_and_off_the_meter(tmp_path: Path):
+@pytest.mark.parametrize(("step", "readings"), [(0, 0), (1, 2)])
+def test_the_same_bits_are_asked_once(tmp_path: Path, step: int, readings: int):
     handle = FakeHandle()
-    plan = fake_plan(["ladder:step=0"], seeds=3, budget=2)
+    plan = fake_plan([f"ladder:step={step}"], seeds=3, budget=2)
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         run(plan, {**engine_fakes.LOAD, engine_fakes.TARGET.digest: lambda: handle}, ledger, {})
-    assert handle.calls == 1 + 3 * 3  # untouched; units 1 and 2, borderline at the end
+        found = ledger.results().records[-1]
+    # untouched once; then every tampered state, and the borderline split at each end
+    assert handle.calls == 1 + 3 * (readings + 1)
+    assert units(found) == [0, 1, 2]
+    assert "borderline" not in found.readings[1].scores
 
 
 def test_an_interrupt_keeps_what_was_finished(tmp_path: Path):

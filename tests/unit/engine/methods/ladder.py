@@ -26,20 +26,20 @@ class Ladder:
             raise ValueError("step must not be negative")
 
     def run(self, target: Any, data: Any, seed: Seed) -> Iterator[Any]:
-        before = target.level
+        before = target.model.level
         try:
             for unit in range(1, 10_000):
                 if self.fault and unit == self.at:
                     self._fail(target, unit)
                 time.sleep(self.delay)
-                target.level += self.step
+                target.model.level += self.step
                 target.meter.work()
                 yield target
                 if unit == self.ends:
                     yield target  # the end state once more, without any work
                     return
         finally:
-            target.level = before
+            target.model.level = before
             target.closed += 1
 
     def _fail(self, target: Any, unit: int) -> None:
@@ -48,7 +48,7 @@ class Ladder:
         if self.fault == "interrupt":
             raise KeyboardInterrupt
         if self.fault == "spoil":
-            target.model.weights.append(("left.behind", unit))
+            target.model.left_behind += 1
             return
         raise RuntimeError("the rung broke")
 
