@@ -71,8 +71,10 @@ def toy_config(family: str, vocabulary: int, tied: bool = False, **changes: Any)
         settings |= {"head_dim": 8}
     if family in {"mistral", "gemma2", "gemma3_text"}:
         settings |= {"sliding_window": 12}
-    if family in {"gemma2"}:
+    if family == "gemma2":
         settings |= {"query_pre_attn_scalar": 8}
+    if family == "gemma3_text":
+        settings |= {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
     if family == "gpt_neox":
         del settings["num_key_value_heads"]
         settings |= {"hidden_dropout": 0.1, "attention_dropout": 0.1}

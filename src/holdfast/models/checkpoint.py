@@ -117,7 +117,7 @@ def read_checkpoint(folder: Path, *, chat: bool = True) -> Checkpoint:
             found=f"neither chat_template.jinja nor an entry in the tokenizer of {str(folder)!r}",
             remedy="Audit a chat model, or add its chat_template.jinja to the folder.",
         )
-    about = _json(folder / "holdfast.json") if _has(folder, "holdfast") else {}
+    about = _about(folder / "holdfast.json") if _has(folder, "holdfast") else {}
     tensors = {name: entry for file in files for name, entry in _header(file).items()}
     return Checkpoint(folder, config, about, tensors)
 
@@ -175,12 +175,30 @@ def _json(path: Path, what: str = "a JSON object") -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
+def _about(path: Path) -> dict[str, Any]:
+    """holdfast.json, its two fields of the right type."""
+    about = _json(path)
+    reference, flops = about.get("reference"), about.get("pretraining_flops")
+    if not isinstance(reference, str | None) or not isinstance(flops, int | float | None):
+        raise DataMissing(
+            f"a name as 'reference' and a number as 'pretraining_flops' in {str(path)!r}",
+            found=f"{reference!r} and {flops!r}",
+            remedy="Correct or remove the file.",
+        )
+    return about
+
+
 def _weight_files(folder: Path) -> list[Path]:
     """The safetensors files in use, every one present."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        named = sorted(set(_json(index).get("weight_map", {}).values()))
-        missing = [name for name in named if not (folder / name).is_file()]
+        places = _json(index).get("weight_map")
+        named = (
+            sorted({str(f) for f in cast("dict[str, Any]", places).values()})
+            if isinstance(places, dict)
+            else []
+        )
+        missing = [n for n in named if Path(n).name != n or not (folder / n).is_file()]
         if missing or not named:
             raise DataMissing(
                 f"every shard that {index.name} names",

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.models.cache import roomy_cache
 from holdfast.models.meter import Meter
 
 Choose = Callable[[Tensor], Tensor]
@@ -67,6 +66,8 @@ def write(
 
     Shapes: ids and mask (b, t) int64, padded on the left.
     """
+    from holdfast.models.cache import roomy_cache  # late: transformers takes seconds to import
+
     batch, prompt = ids.shape
     cache = roomy_cache(model.config, prompt + limit)
     full = torch.cat([mask, mask.new_ones((batch, limit))], dim=1)

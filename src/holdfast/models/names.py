@@ -30,14 +30,14 @@ def locate(name: str, revision: str | None = None) -> Path:
     if name.startswith(ORGANISM):
         return _organism(name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return folder
     hub_id, _, commit = name.partition("@")
     commit = commit or revision or ""
-    if folder.exists() or not _HUB_ID.fullmatch(hub_id):
+    if folder.is_file() or not _HUB_ID.fullmatch(hub_id):
         raise DataMissing(
             "a model folder, or a hub id such as 'org/name@<commit>'",
-            found="a file" if folder.exists() else f"no folder {name!r}",
+            found="a file" if folder.is_file() else f"no folder {name!r}",
             remedy="Give the folder that holds config.json and the safetensors files.",
         )
     if not _COMMIT.fullmatch(commit):
