@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import platform
 import shutil
@@ -126,4 +128,22 @@ def _weights() -> Iterator[Check]:
         except HoldfastError as error:
             yield Check("wrong", name, str(error))
             continue
-        yield Check("ok", name, f"{checkpoint.parameters:,} parameters")
+        changed = ", ".join(_changed(checkpoint.path))
+        if changed:
+            yield Check("wrong", name, f"not as it was shipped: {changed}; install it again")
+        else:
+            yield Check("ok", name, f"digest {checkpoint.digest[:12]}")
+
+
+def _changed(folder: Path) -> Iterator[str]:
+    """The files of `folder` whose hash is not the one that the package was installed with.
+
+    A source tree has no such record: there version control says what has changed.
+    """
+    for file in metadata.files("holdfast") or ():
+        path = Path(str(file.locate()))
+        if file.hash is None or path.parent != folder:
+            continue
+        found = hashlib.new(file.hash.mode, path.read_bytes()).digest() if path.exists() else b""
+        if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != file.hash.value:
+            yield path.name

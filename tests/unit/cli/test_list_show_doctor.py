@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,3 +66,19 @@ def test_doctor_finds_what_is_wrong(
     assert found["organism:refusing"].state == "wrong"
     assert run(["doctor"]) == 1
     assert "wrong" in capsys.readouterr().out
+
+
+def test_doctor_knows_shipped_files_that_were_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("same", "other", "unlisted"):
+        (tmp_path / name).write_bytes(b"as shipped")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"as shipped").digest()).rstrip(b"=").decode()
+    listed = [
+        SimpleNamespace(hash=SimpleNamespace(mode="sha256", value=value), locate=path.absolute)
+        for path, value in (
+            (tmp_path / "same", digest), (tmp_path / "other", "x"), (tmp_path / "gone", digest),
+        )
+    ]  # fmt: skip
+    monkeypatch.setattr(doctor.metadata, "files", lambda name: listed)
+    assert list(doctor._changed(tmp_path)) == ["other", "gone"]
