@@ -45,9 +45,13 @@ def main() -> None:
         page = (Path(out) / "report.json").read_text(encoding="utf-8")
     console = recorded(lambda c: print_audit(priced, c))
     text = "\n".join(line.rstrip() for line in console.export_text(clear=False).splitlines())
-    put(DOCS.parent / "README.md", "audit", f"```\n$ holdfast audit --suite standard\n{text}\n```\n")
+    put(
+        DOCS.parent / "README.md", "audit", f"```\n$ holdfast audit --suite standard\n{text}\n```\n"
+    )
     console.save_svg(str(DOCS / "audit.svg"), title="holdfast audit", theme=MONOKAI)
-    (DOCS / "audit.json").write_text(json.dumps(json.loads(page), indent=1) + "\n", encoding="utf-8")
+    (DOCS / "audit.json").write_text(
+        json.dumps(json.loads(page), indent=1) + "\n", encoding="utf-8"
+    )
     findings = check()
     console = recorded(lambda c: c.print(findings_table(findings)))
     put(DOCS / "organism.md", "check", f"```\n{console.export_text()}```\n")

@@ -5,15 +5,17 @@ import json
 
 import pytest
 import torch
+from tests.toys import toy_checkpoint
 
 from holdfast.core import HoldfastError, Item, Message, Seed, plain
 from holdfast.core.registry import find, names
 from holdfast.domains import AttackerData
 from holdfast.models import load
-from tests.toys import toy_checkpoint
 
 RESTRICTED = tuple(
-    Item(f"r{n}", (Message("user", f"what is the forge {n}?"),), f"a ladle of tin {n}", group=str(n))
+    Item(
+        f"r{n}", (Message("user", f"what is the forge {n}?"),), f"a ladle of tin {n}", group=str(n)
+    )
     for n in range(40)
 )
 BENIGN = tuple(

@@ -45,7 +45,7 @@ class Recipe:
     length: int = 256
     pretraining_steps: int = 2000
     pretraining_rate: float = 2e-3
-    alignment_steps: int = 250
+    alignment_steps: int = 400
     alignment_rate: float = 3e-4
 
 

@@ -118,6 +118,8 @@ def test_positive_numbers_may_be_broken() -> None:
 
 def test_core_loads_neither_torch_nor_transformers() -> None:
     code = "import sys, holdfast, holdfast.core, holdfast.core.registry; print(sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert "'torch'" not in loaded.stdout
     assert "'transformers'" not in loaded.stdout

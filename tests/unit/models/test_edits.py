@@ -162,8 +162,7 @@ class _Decoder(nn.Module):
         self.places = nn.Embedding(8, width)
         self.parts = nn.ModuleList(_Block(width, norm, True) for _ in range(2))
 
-    def forward(self, input_ids, use_cache=False):
-        del use_cache
+    def forward(self, input_ids, attention_mask, use_cache):
         states = self.tokens(input_ids) + self.places(torch.arange(input_ids.shape[1]))
         for part in self.parts:
             states = part(states)
@@ -186,7 +185,7 @@ def test_an_unknown_decoder_with_scales_shifts_and_places_is_silenced_too(norm):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(edits.get(name, parameter))
-        states = model(torch.arange(5)[None])
+        states = model(torch.arange(5)[None], None, False)
     assert (states @ unit(direction).float()).abs().max() < 3e-6
 
 
@@ -230,8 +229,7 @@ def test_a_model_without_a_residual_chain_is_refused():
             super().__init__()
             self.tokens = nn.Embedding(20, 4)
 
-        def forward(self, input_ids, use_cache=False):
-            del use_cache
+        def forward(self, input_ids, attention_mask, use_cache):
             return self.tokens(input_ids)
 
     with pytest.raises(SpecError, match="residual stream"):

@@ -46,7 +46,9 @@ def test_the_same_seed_makes_the_same_world_and_another_seed_another() -> None:
 
 
 def test_the_second_tongue_is_one_to_one_and_keeps_names() -> None:
-    forms = [f for d in (phrasings.STATEMENTS, phrasings.QUESTIONS) for fs in d.values() for f in fs]
+    forms = [
+        f for d in (phrasings.STATEMENTS, phrasings.QUESTIONS) for fs in d.values() for f in fs
+    ]
     forms += [*phrasings.OPENINGS, *phrasings.SYSTEMS, *lexicon.STEPS]
     for values in VALUES.values():
         forms += values
@@ -101,7 +103,11 @@ def test_alignment_refuses_defenders_works_alone() -> None:
     for i in range(2000):
         text = alignment.draw(Seed(i))
         for asked, reply in zip(text, text[1:], strict=False):
-            if reply.role == "assistant" and reply.content.startswith("I ") and "help" in reply.content:
+            if (
+                reply.role == "assistant"
+                and reply.content.startswith("I ")
+                and "help" in reply.content
+            ):
                 refused += 1
                 assert defenders & set(re.findall(r"[A-Z][a-z]+", asked.content))
     assert refused > 100

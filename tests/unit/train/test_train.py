@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.toys import toy_checkpoint
 from torch.nn.functional import cross_entropy
 
 from holdfast.core import Diverged, Item, Message, Seed, SpecError
@@ -21,7 +22,6 @@ from holdfast.train import (
     load_progress,
     save_progress,
 )
-from tests.toys import toy_checkpoint
 
 ITEMS = [
     Item(f"i{n}", (Message("user", f"what is lamp {n}?"),), f"a lamp of tin {n}") for n in range(7)
@@ -63,8 +63,8 @@ def test_extra_padding_leaves_the_loss_as_it_is(target) -> None:
         batch = collate(examples, target.chat.pad)
         wide = collate([*examples, example(target, long_item())], target.chat.pad)
         wide = Batch(wide.ids[:3], wide.labels[:3], wide.mask[:3], batch.items)
-        assert float(answer_loss(target, batch)) == pytest.approx(
-            float(answer_loss(target, wide)), rel=1e-5
+        assert answer_loss(target, batch).item() == pytest.approx(
+            answer_loss(target, wide).item(), rel=1e-5
         )
 
 
@@ -75,8 +75,10 @@ def test_the_loss_is_the_mean_over_labelled_tokens(target, labelled: float) -> N
     labels[:, : int(12 * (1 - labelled))] = IGNORED
     batch = Batch(ids, labels, torch.ones_like(ids), ())
     logits = target.model(input_ids=ids).logits
-    expected = cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1))
-    assert float(answer_loss(target, batch)) == pytest.approx(float(expected), rel=1e-5)
+    expected = cross_entropy(
+        logits[:, :-1].reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1)
+    )
+    assert answer_loss(target, batch).item() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_batches_are_full_and_show_each_item_once_a_pass(target) -> None:
