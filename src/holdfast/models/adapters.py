@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from holdfast.core import SpecError
 from holdfast.models.anatomy import Anatomy, is_matrix
 from holdfast.models.flops import Flops
 from holdfast.models.seeds import generator
@@ -24,7 +25,7 @@ def low_rank(model: nn.Module, anatomy: Anatomy, spec: LowRank) -> Generator[Wei
     The base is never written to, so it is bit for bit as it was. Adapters are float32 whatever
     the base is. A is drawn from `spec.seed` alone, uniform within 1/sqrt(fan-in), B is zero.
     """
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import LoraConfig
 
     inside = {m for block in anatomy.blocks for m in block.modules() if is_matrix(m)}
     originals = {name: m for name, m in model.named_modules() if m in inside}
@@ -36,10 +37,10 @@ def low_rank(model: nn.Module, anatomy: Anatomy, spec: LowRank) -> Generator[Wei
         target_modules=list(originals),
         lora_dropout=0.0,
         bias="none",
+        fan_in_fan_out=not any(isinstance(m, nn.Linear) for m in inside),  # GPT-2's Conv1D
     )
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            inject_adapter_in_model(config, model)
+        _inject(model, config)
         yield _weights(model, spec)
     finally:
         for name, module in originals.items():
@@ -50,6 +51,20 @@ def low_rank(model: nn.Module, anatomy: Anatomy, spec: LowRank) -> Generator[Wei
             parameter.grad = None
         for attribute in set(vars(model)) - attributes:
             delattr(model, attribute)
+
+
+def _inject(model: nn.Module, config: Any) -> None:
+    from peft import inject_adapter_in_model
+
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            inject_adapter_in_model(config, model)
+    except ValueError as error:
+        raise SpecError(
+            "matrices beside which peft can put adapters",
+            found=str(error).splitlines()[0],
+            remedy="Train all parameters of this architecture instead.",
+        ) from error
 
 
 @contextmanager

@@ -70,8 +70,9 @@ def count(model: nn.Module, anatomy: Anatomy, active_experts: float = 1.0) -> Fl
                 body += size
                 unfed += size if names[module] in anatomy.unfed else 0
             else:
-                stacks = (p for p in module.parameters(recurse=False) if p.ndim == 3)
-                body += active_experts * sum(p.numel() for p in stacks)
+                for parameter in module.parameters(recurse=False):  # routers, stacked experts
+                    share = {2: 1.0, 3: active_experts}.get(parameter.ndim, 0.0)
+                    body += share * parameter.numel()
     spans = sum(
         b.writer.weight.numel() // anatomy.width  # type: ignore[operator, union-attr]
         for b in anatomy.branches

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from holdfast.core import SpecError
 from holdfast.models.anatomy import Anatomy, first_states, first_tensor
 
 Site = Literal["block_input", "attention_output", "mlp_output", "block_output"]
@@ -46,6 +47,12 @@ def _modules(anatomy: Anatomy, site: Site) -> Iterator[tuple[nn.Module, int, boo
     else:
         for branch in anatomy.branches:
             if f"{branch.kind}_output" == site:
+                if branch.end is None:
+                    raise SpecError(
+                        "blocks whose parts are modules of their own",
+                        found=f"a term of block {branch.layer} that no module gives",
+                        remedy="Hooks on this site do not reach this architecture.",
+                    )
                 yield branch.end, branch.layer, False
 
 

@@ -90,6 +90,10 @@ def effect(
     """Measure a candidate, on the attacker's bill: three passes over validation prompts.
 
     Args:
+        target: the model.
+        candidate: the direction.
+        restricted: prompts that should be refused.
+        harmless: prompts that should not.
         untouched: (n, v) first-token distribution of the untouched model on `harmless`.
         tokens: first tokens of refusals.
     """

@@ -49,10 +49,13 @@ def find_writers(model: nn.Module, anatomy: Anatomy) -> list[Writer]:
 def _writer(branch: Branch, names: dict[Any, str]) -> Writer:
     module = branch.writer
     if module is None:
+        place = f"block {branch.layer}'s {branch.kind}" if branch.layer >= 0 else "the embeddings"
         raise SpecError(
             "branches that each end in one matrix",
-            found=f"block {branch.layer}'s {branch.kind} ending in a {type(branch.end).__name__}",
-            remedy="Edits of the writers do not reach mixtures of experts; use the hooks.",
+            found=f"{place} ending in a {type(branch.end).__name__}"
+            if branch.end is not None
+            else f"a constant or a bare product added to {place}",
+            remedy="Edits of the writers do not reach it (a mixture of experts, for one).",
         )
     weight = cast("nn.Parameter", module.weight)
     bias = cast("nn.Parameter | None", getattr(module, "bias", None))
