@@ -268,10 +268,10 @@ def _kind(block: nn.Module, term: _Term, calls: Calls) -> Kind:
             continue
         last = torch.zeros(call.shape, dtype=dtype, device=device)
         last[0, -1] = 1.0
-        grads: tuple[Tensor | None, ...] = torch.autograd.grad(
+        found: Any = torch.autograd.grad(
             call.given, call.taken, last, retain_graph=True, allow_unused=True
         )
-        if grads[0] is not None and bool((grads[0][0, 0] != 0).any()):
+        if found[0] is not None and bool((found[0][0, 0] != 0).any()):
             return "attention"
     return "mlp"
 

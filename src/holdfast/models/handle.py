@@ -136,6 +136,8 @@ class Handle:
     ) -> list[Completion]:
         """The model's answers, in the order of the prompts.
 
+        Greedily, equal prompts are answered once; each sample is drawn for itself.
+
         Args:
             prompts: chats whose last turn is the user's.
             max_new_tokens: the most tokens to an answer.
@@ -157,7 +159,8 @@ class Handle:
                 raise SpecError("a seed for sampling", found="none", remedy="Pass seed=.")
             choose = Sampler(temperature, top_p, generator(seed, self.device))
         settings = (max_new_tokens, prefill, temperature, top_p, seed)
-        keys = [(tuple(p), settings) for p in prompts]
+        sampled = temperature > 0.0
+        keys = [(tuple(p), (*settings, i if sampled else None)) for i, p in enumerate(prompts)]
         memo = self._memo or Memo()
         missing = list(dict.fromkeys(key for key in keys if key not in memo.answers))
         suffix = self.chat.text_ids(prefill) if prefill else ()

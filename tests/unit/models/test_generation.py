@@ -71,6 +71,11 @@ def test_the_same_seed_draws_the_same_and_global_randomness_is_not_touched(targe
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_one_prompt_may_be_sampled_many_times(target, many):
+    again = target.generate([many[0]] * 20, max_new_tokens=8, temperature=2.0, seed=Seed(0))
+    assert len({c.text for c in again}) > 10
+
+
 def test_samples_follow_the_tempered_nucleus():
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(20_000, 1)
     draw = Sampler(2.0, 0.7, torch.Generator().manual_seed(0))
