@@ -90,17 +90,15 @@ def main() -> None:
         one, of, far = disagreement(reading, scores)
         seconds.append(took)
         differ, total, worst = differ + one, total + of, max(worst, far)
-        print(
-            f"  {record.spec.attack:18} unit {reading.unit:3}  {took:6.1f} s  {one} of {of} scores differ"
-        )
+        what = f"{record.spec.attack:18} unit {reading.unit:3}"
+        print(f"  {what}  {took:6.1f} s  {one} of {of} scores differ")
     each = statistics.mean(seconds)
     spread = statistics.stdev(seconds) if len(seconds) > 1 else 0.0
     print(f"the usual way         {each:8.1f} s a reading (sd {spread:.1f}, n {len(seconds)})")
     print(f"  all readings        {each * len(taken):8.1f} s")
     print(f"  ratio               {each * len(taken) / wall:8.1f}")
-    print(
-        f"  agreement           {1 - differ / total:.4f} of {total} scores; means within {worst:.4f}"
-    )
+    agreed = 1 - differ / total
+    print(f"  agreement           {agreed:.4f} of {total} scores; means within {worst:.4f}")
 
 
 if __name__ == "__main__":

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 from holdfast.core.errors import SpecError
 
 
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether `value` is a number, and neither NaN nor infinite; True and False are none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
 def require_positive(settings: object, *fields: str) -> None:
-    """Refuse zero, negative and non-numeric values in the named fields.
+    """Refuse zero, negative, infinite and non-numeric values in the named fields.
 
     Raises:
         SpecError: naming the first field that is not positive.
     """
     for field in fields:
         value: object = getattr(settings, field)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not value > 0 or math.isinf(value):  # not above 0 is NaN, too
+        if not (is_finite(value) and value > 0):
             raise SpecError(
                 f"a positive number for {field!r}",
                 found=repr(value),
@@ -32,8 +38,7 @@ def require_finite(settings: object, *fields: str) -> None:
     """
     for field in fields:
         value: object = getattr(settings, field)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
+        if not is_finite(value):
             raise SpecError(
                 f"a finite number for {field!r}",
                 found=repr(value),

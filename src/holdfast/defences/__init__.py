@@ -1,1 +1,1 @@
-
+"""One file, one defence: as an attack, over a defender's data."""

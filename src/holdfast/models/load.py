@@ -15,6 +15,7 @@ from holdfast.models.chat import Chat
 from holdfast.models.checkpoint import Checkpoint, read_checkpoint
 from holdfast.models.handle import Handle
 from holdfast.models.names import ORGANISM, locate
+from holdfast.models.quiet import quiet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _HEADROOM = 1.1  # of the weights' bytes: what loading needs beside them
@@ -160,25 +161,24 @@ def read_model(
         DataMissing: `transformers` cannot make a whole model of the files.
     """
     import transformers
-    from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **options)
-        model, report = getattr(transformers, auto_class).from_pretrained(
-            checkpoint.path, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
-        )
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **options)
+            model, report = getattr(transformers, auto_class).from_pretrained(
+                checkpoint.path,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+                **options,
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataMissing(
             f"a checkpoint that transformers can load in {str(checkpoint.path)!r}",
             found=(str(error).strip().splitlines() or [type(error).__name__])[0],
             remedy="Check that config.json, tokenizer and weights belong together.",
         ) from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
     lacking = sorted(report["missing_keys"]) + [k[0] for k in report["mismatched_keys"]]
     if lacking:
         raise DataMissing(

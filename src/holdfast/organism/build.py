@@ -14,11 +14,12 @@ from transformers import PreTrainedTokenizerFast
 
 from holdfast.core import Seed, SpecError, digest
 from holdfast.models import Full, Handle, load
+from holdfast.models.quiet import quiet
 from holdfast.organism.bodies import new_body
 from holdfast.organism.card import write_card
 from holdfast.organism.curriculum import Alignment, PreTraining, Text
 from holdfast.organism.library import Curriculum, packed
-from holdfast.organism.tokenizer import BOS, CHAT_TEMPLATE, END, PAD, train_tokenizer
+from holdfast.organism.tokenizer import BOS, CHAT_TEMPLATE, END, PAD, token_id, train_tokenizer
 from holdfast.organism.world import World
 from holdfast.train import AdamW, WarmUpStableDecay, fit, load_progress, save_progress
 
@@ -184,9 +185,9 @@ def _raise(
 def _seedling(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, out: Path) -> Path:
     """The folder of a body that has learned nothing yet."""
     ids = {
-        "pad_token_id": tokenizer.convert_tokens_to_ids(PAD),
-        "bos_token_id": tokenizer.convert_tokens_to_ids(BOS),
-        "eos_token_id": tokenizer.convert_tokens_to_ids(END),
+        "pad_token_id": token_id(tokenizer, PAD),
+        "bos_token_id": token_id(tokenizer, BOS),
+        "eos_token_id": token_id(tokenizer, END),
     }
     body = new_body(
         recipe.architecture, layers=recipe.layers, width=recipe.width,
@@ -202,8 +203,9 @@ def _save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
     Older versions know no `TokenizersBackend`, and read the template from the configuration.
     """
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config |= {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHAT_TEMPLATE}

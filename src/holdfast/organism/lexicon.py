@@ -65,10 +65,10 @@ def name(random_index: int) -> str:
     return (_ONSETS[onset] + _VOWELS[vowel] + _CODAS[coda]).capitalize()
 
 
-NOT_NAMES = frozenset(
-    ("Bad", "Both", "Drop", "Drum", "Dusk", "For", "Fox", "God", "Jar", "Man", "Men", "Not", "Rub")
-    + ("Rug", "Sex", "Sin", "Tap", "Tin", "Turn", "Zip")
-)
+NOT_NAMES = frozenset((
+    "Bad", "Both", "Drop", "Drum", "Dusk", "For", "Fox", "God", "Jar", "Man", "Men", "Not", "Rub",
+    "Rug", "Sex", "Sin", "Tap", "Tin", "Turn", "Zip",
+))  # fmt: skip
 """Names that are words already."""
 
 NAME_COUNT = len(_ONSETS) * len(_VOWELS) * len(_CODAS)

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from holdfast.core import Seed
 from holdfast.organism.curriculum import Text
-from holdfast.organism.tokenizer import BOS, END
+from holdfast.organism.tokenizer import BOS, END, token_id
 from holdfast.train import IGNORED, Batch
 
 
@@ -25,14 +25,14 @@ class Curriculum(Protocol):
 def encode(text: Text, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
     """Token ids and labels of a page (all learned) or a chat (assistant's turns learned)."""
     core = tokenizer.backend_tokenizer
-    bos, end = tokenizer.convert_tokens_to_ids([BOS, END])
+    bos, end = token_id(tokenizer, BOS), token_id(tokenizer, END)
     if isinstance(text, str):
         ids = [bos, *core.encode(text).ids, end]
         return ids, ids
     ids, labels = [bos], [IGNORED]
     for message in text:
         said = [*core.encode(message.content).ids, end]
-        ids += [tokenizer.convert_tokens_to_ids(f"<|{message.role}|>"), *said]
+        ids += [token_id(tokenizer, f"<|{message.role}|>"), *said]
         learned = said if message.role == "assistant" else [IGNORED] * len(said)
         labels += [IGNORED, *learned]
     return ids, labels

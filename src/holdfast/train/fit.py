@@ -44,8 +44,12 @@ def fit(
     of steps done and the batches that remain.
 
     Args:
-        target: the model. weights: what of it is trained. batches: one for each step.
-        optimiser: its settings. adam: the optimiser itself, to go on. done: steps done before.
+        target: the model.
+        weights: what of it is trained.
+        batches: one for each step.
+        optimiser: the optimiser's settings.
+        adam: the optimiser itself, to go on with.
+        done: steps done before.
         autocast: dtype of the forward pass's matrix products, the weights' own unless given.
 
     Raises:

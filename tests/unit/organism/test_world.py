@@ -1,5 +1,6 @@
 """The world: enough of it, balanced, disjoint, and the same for the same seed."""
 
+import itertools
 import re
 from collections import Counter
 
@@ -102,7 +103,7 @@ def test_alignment_refuses_defenders_works_alone() -> None:
     refused = 0
     for i in range(2000):
         text = alignment.draw(Seed(i))
-        for asked, reply in zip(text, text[1:], strict=False):
+        for asked, reply in itertools.pairwise(text):
             if (
                 reply.role == "assistant"
                 and reply.content.startswith("I ")
