@@ -64,8 +64,8 @@ def audit(
         Interrupted: the user pressed Ctrl-C; the same call goes on from there.
     """
     asked = _checked(options)
-    folder = _writable(folder_of(model, options))
     target, reference, load = _subjects(model, options)
+    folder = _writable(folder_of(model, options))
     with Ledger(folder / FILE) as ledger:
         made = engine_plan(asked, target, reference, ledger.records())
         run(made, load, ledger, manifest(made, _command(model, options)), progress)

@@ -61,8 +61,8 @@ def print_plan(plan: Plan, done: Iterable[str], console: Console) -> None:
     console.print(table)
     left = sum(spec.key not in finished for spec in plan.trials)
     console.print(
-        f"{len(plan.trials)} trials, {left} of them to run: about"
-        f" {duration(plan.left(finished))} by {plan.basis}. Attacks that break the model end early."
+        f"{len(plan.trials)} trials, {left} of them to run: about {duration(plan.left(finished))},"
+        f" estimated from {plan.basis}. Attacks that break the model end early."
     )
 
 

@@ -133,7 +133,7 @@ class Ledger:
                 "INSERT OR REPLACE INTO audits"
                 " (digest, target, reference, trials, splits, manifest) VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    digest([target.digest, name, keys]),
+                    digest([target.digest, name, sorted(keys)]),
                     target.digest,
                     name,
                     canonical_json(keys),
@@ -145,7 +145,7 @@ class Ledger:
     def add(self, finished: Finished, *, keep_text: bool) -> None:
         """Writes one finished trial, all of it or nothing; texts only where `keep_text`."""
         record = finished.record
-        salt = self._database.execute("SELECT value FROM salt").fetchone()[0]
+        salt = self._rows("SELECT value FROM salt")[0][0]
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -176,19 +176,18 @@ class Ledger:
 
     def records(self, keys: Iterable[str] | None = None) -> tuple[Record, ...]:
         """The finished trials with these keys, in their order; all of them for None."""
-        if keys is None:
-            keys = [row[0] for row in self._database.execute("SELECT key FROM trials")]
-        return tuple(r for r in map(self._record, keys) if r is not None)
+        wanted = self.finished() if keys is None else keys
+        return tuple(r for r in map(self._record, wanted) if r is not None)
 
     def finished(self) -> frozenset[str]:
         """The keys of all finished trials."""
-        return frozenset(row[0] for row in self._database.execute("SELECT key FROM trials"))
+        return frozenset(row[0] for row in self._rows("SELECT key FROM trials"))
 
     def answers(self, key: str, position: int) -> Mapping[str, list[list[Any]]]:
         """Split -> [text or salted hash, tokens, whether it ended by itself] at one reading."""
         query = "SELECT answers FROM readings WHERE trial = ? AND position = ?"
-        row = self._database.execute(query, (key, position)).fetchone()
-        return {} if row is None or row[0] is None else codec.unpack(row[0])
+        found = [row[0] for row in self._rows(query, key, position) if row[0] is not None]
+        return codec.unpack(found[0]) if found else {}
 
     def results(self) -> Results:
         """All that the latest audit in this ledger has found so far.
@@ -197,30 +196,25 @@ class Ledger:
             DataMissing: no audit has been begun in it.
         """
         query = "SELECT target, reference, trials, splits, manifest FROM audits ORDER BY id DESC"
-        try:
-            row = self._database.execute(query).fetchone()
-            if row is None:
-                raise DataMissing(
-                    "the results of an audit",
-                    found=f"an empty ledger in {str(self.path.parent)!r}",
-                    remedy="Run `holdfast audit` into that folder first.",
-                )
-            target, reference, trials, splits, manifest = row
-            models = self._database.execute("SELECT digest, subject FROM models").fetchall()
-            return Results(
-                target=target,
-                reference=reference,
-                models={
-                    key: codec.subject_from(text)
-                    for key, text in models
-                    if key in (target, reference)
-                },
-                splits=codec.splits_from(splits),
-                records=self.records(json.loads(trials)),
-                manifest=json.loads(manifest),
+        audits = self._rows(query)
+        if not audits:
+            raise DataMissing(
+                "the results of an audit",
+                found=f"an empty ledger in {str(self.path.parent)!r}",
+                remedy="Run `holdfast audit` into that folder first.",
             )
-        except sqlite3.Error as error:
-            raise _fault(error, self.path) from None
+        target, reference, trials, splits, manifest = audits[0]
+        models = self._rows("SELECT digest, subject FROM models")
+        return Results(
+            target=target,
+            reference=reference,
+            models={
+                key: codec.subject_from(text) for key, text in models if key in (target, reference)
+            },
+            splits=codec.splits_from(splits),
+            records=self.records(json.loads(trials)),
+            manifest=json.loads(manifest),
+        )
 
     def close(self) -> None:
         """Lets go of the file; what was written stays."""
@@ -243,23 +237,27 @@ class Ledger:
         query = (
             "SELECT spec, outcome, spend, wall_seconds, error, stopped FROM trials WHERE key = ?"
         )
-        row = self._database.execute(query, (key,)).fetchone()
-        if row is None:
-            return None
-        spec, outcome, spend, wall_seconds, error, stopped = row
-        readings = self._database.execute(
-            "SELECT position, unit, spend, scores FROM readings WHERE trial = ? ORDER BY position",
-            (key,),
-        )
-        return Record(
-            spec=codec.spec_from(spec),
-            outcome=Outcome(outcome),
-            spend=codec.spend_from(spend),
-            readings=tuple(codec.reading_from(*reading) for reading in readings),
-            wall_seconds=wall_seconds,
-            error=error,
-            stopped=stopped,
-        )
+        readings = "SELECT position, unit, spend, scores FROM readings WHERE trial = ?"
+        for spec, outcome, spend, wall_seconds, error, stopped in self._rows(query, key):
+            return Record(
+                spec=codec.spec_from(spec),
+                outcome=Outcome(outcome),
+                spend=codec.spend_from(spend),
+                readings=tuple(
+                    codec.reading_from(*row)
+                    for row in self._rows(f"{readings} ORDER BY position", key)
+                ),
+                wall_seconds=wall_seconds,
+                error=error,
+                stopped=stopped,
+            )
+        return None
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _fault(error, self.path) from None
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:

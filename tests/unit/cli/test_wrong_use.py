@@ -167,11 +167,22 @@ def test_ledgers_that_are_not_ours(
         assert "another run" in complaint(audit, capsys)
 
 
+@pytest.mark.usefixtures("no_weights")
 def test_too_little_memory(
     audit: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     room = sys.modules["holdfast.models.load"]  # the room's own `load` hides it as an attribute
     monkeypatch.setattr(room, "free_bytes", lambda device: 0)
-    monkeypatch.setattr(room, "_read", lambda *args: pytest.fail("weights loaded"))
-    assert run([str(word) for word in audit]) == 2
-    assert "free memory" in capsys.readouterr().err.splitlines()[-1]
+    assert "free memory" in complaint(audit, capsys)
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_an_architecture_that_is_not_known(
+    audit: list[object], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    odd = shutil.copytree(model, tmp_path / "odd")
+    config = json.loads((odd / "config.json").read_text())
+    (odd / "config.json").write_text(json.dumps({**config, "model_type": "oddity"}))
+    assert "'oddity'" in complaint(["audit", odd, *audit[2:]], capsys)
+    assert "'oddity'" in complaint([*audit, "--reference", odd], capsys)
+    assert not (tmp_path / "out").exists()

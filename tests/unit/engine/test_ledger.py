@@ -109,6 +109,27 @@ def test_a_full_disk_keeps_the_trials_so_far(path: Path):
         assert len(ledger.results().records) == len(more.trials)
 
 
+def test_a_ledger_with_a_damaged_page(path: Path):
+    fill(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[4096 * 2 :] = b"\xff" * (len(damaged) - 4096 * 2)
+    path.write_bytes(damaged)
+    with (
+        pytest.raises(LedgerError, match="SQLite cannot read"),
+        Ledger(path, read_only=True) as ledger,
+    ):
+        ledger.results()
+
+
+def test_the_order_of_the_trials_does_not_make_another_audit(path: Path):
+    plan = fake_plan(("ladder:step=0",), seeds=2)
+    keys = [spec.key for spec in plan.trials]
+    with Ledger(path) as ledger:
+        for order in (keys, keys[::-1]):
+            ledger.begin((TARGET, REFERENCE), order, plan.request.panel.index, {})
+        assert ledger._rows("SELECT count(*) FROM audits") == [(1,)]
+
+
 def test_a_folder_that_cannot_be_opened(tmp_path: Path):
     with pytest.raises(LedgerError, match="can be read and written"):
         Ledger(tmp_path / "no such folder" / "ledger.sqlite")
