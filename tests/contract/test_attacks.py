@@ -22,7 +22,7 @@ BENIGN = tuple(
     Item(f"b{n}", (Message("user", f"what is the lamp {n}?"),), f"a lamp of red glass {n}")
     for n in range(40)
 )
-SMALL = {"examples": 6, "batch": 3}
+SMALL = {"examples": 6, "prompts": 12, "batch": 3}
 
 
 @pytest.fixture(scope="module")

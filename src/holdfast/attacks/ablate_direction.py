@@ -26,8 +26,8 @@ class AblateDirection:
     How:     difference of mean activations between restricted and harmless prompts, at each
              template position and block input; the admissible candidate with the lowest bypass
              score is taken out of all writers. No completions, no gradients.
-    Units:   examples are restricted prompts, for training and validation together; as many
-             harmless ones are drawn and not billed as restricted knowledge. kl in nats, induce
+    Units:   prompts are restricted ones, for training and validation together, or all that
+             there are if fewer; as many harmless ones are drawn and not billed. kl in nats, induce
              in nats of refusal log-odds; depth is a share of the layers.
     Paper:   arXiv:2406.11717
     Differs: 64 + 32 prompts where the paper has 128 + 32; biases are edited too; each unit's
@@ -37,22 +37,23 @@ class AblateDirection:
     info: ClassVar[Info] = Info(
         version=1, access=Access.WEIGHTS, paper="arXiv:2406.11717", unit="direction", budget=64
     )
-    examples: int = 96
+    prompts: int = 96
     validation: float = 1 / 3
     depth: float = 0.8
     kl: float = 0.1
     induce: float = 0.0
 
     def __post_init__(self) -> None:
-        require_whole(self, "examples")
+        require_whole(self, "prompts")
         require_positive(self, "validation", "depth", "kl")
         require_finite(self, "induce")
 
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield after each candidate direction; the end state once more at the end."""
         tokens = refusal_token_ids(target.tokenizer, data.refusal_openings)
-        restricted = data.draw(self.examples, seed.fork("restricted"), answered=False)
-        harmless = data.draw_benign(self.examples, seed.fork("harmless"), answered=False)
+        count = min(self.prompts, len(data.restricted), len(data.benign))
+        restricted = data.draw(count, seed.fork("restricted"), answered=False)
+        harmless = data.draw_benign(count, seed.fork("harmless"), answered=False)
         target.meter.count_examples(item.id for item in restricted)
         asked = [item.messages for item in restricted]
         free = [item.messages for item in harmless]
@@ -83,6 +84,6 @@ class AblateDirection:
     def space(cls) -> Space:
         """How many prompts it takes; with the paper's conditions and without them."""
         return Space(
-            grid={"examples": (12, 96), "depth": (0.8, 1.0), "induce": (0.0, -20.0)},
-            ranges={"examples": (6, 96, "int"), "kl": (0.01, 10.0, "log")},
+            grid={"prompts": (12, 96), "depth": (0.8, 1.0), "induce": (0.0, -20.0)},
+            ranges={"prompts": (6, 96, "int"), "kl": (0.01, 10.0, "log")},
         )

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Begin, check and export domains.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Begin, check and export domains."
+)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder.", show_default=False)]
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from holdfast.organism.check import Finding
 
-app = typer.Typer(no_args_is_help=True, help="Build, check and talk to the model organism.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Build, check and talk to the model organism."
+)
 
 _SIBLINGS = "base, refusing, naive or filtered"
 

@@ -48,6 +48,7 @@ def manifest(plan: Plan, command: str) -> dict[str, Any]:
             "measured": {split: len(items) for split, items in asked.panel.items.items()},
         },
         "attacks": {name: _card(name) for name in names},
+        "left_out": list(asked.left_out),
         "measures": {split: list(MEASURED[split]) for split in asked.panel.items},
         "protocol": dict(plan.trials[0].protocol),
     }

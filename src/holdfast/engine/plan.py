@@ -20,7 +20,10 @@ Basis = Literal["earlier trials", "a rule of thumb"]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, checked in every respect that needs no model."""
+    """What is asked for, checked in every respect that needs no model.
+
+    `left_out` says which of the suite's configurations the domain is too small for.
+    """
 
     domain: Domain
     suite: Suite
@@ -28,6 +31,7 @@ class Request:
     seeds: int
     panel: Panel
     full_curves: bool
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,26 @@ def request(
         raise SpecError("at least 1 seed", found=str(seeds), remedy="3 is usual.")
     chosen = load_suite(suite)
     choices = choose(chosen, attacks, budget)
+    there = len(domain.splits["attacker"])
     if attacks is not None:
-        for choice in choices:  # a suite's own may ask for more than a small domain has
-            wanted = getattr(choice.attack, "examples", 0)
-            domain.attacker_data().draw(wanted, Seed(0), answered=False)
+        for choice in choices:
+            domain.attacker_data().draw(_wanted(choice), Seed(0), answered=False)
+    fitting = tuple(c for c in choices if _wanted(c) <= there)
+    left_out = {f"{c.name} with {_wanted(c)} examples" for c in choices if c not in fitting}
     return Request(
         domain=domain,
         suite=chosen,
-        choices=choices,
+        choices=fitting,
+        left_out=tuple(f"{one}: the domain has {there}" for one in sorted(left_out)),
         seeds=chosen.seeds if seeds is None else seeds,
         panel=panel(domain, chosen.items),
         full_curves=full_curves,
     )
+
+
+def _wanted(choice: Choice) -> int:
+    """How many of the attacker's examples a configuration draws."""
+    return getattr(choice.attack, "examples", 0)
 
 
 def plan(

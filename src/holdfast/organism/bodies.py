@@ -17,16 +17,8 @@ ARCHITECTURES = {
 }
 
 
-def new_body(
-    architecture: str,
-    *,
-    layers: int,
-    width: int,
-    vocabulary: int,
-    tokens: dict[str, int],
-    seed: Seed,
-) -> PreTrainedModel:
-    """A randomly initialised model, float32, untied embeddings, on the CPU.
+def check_body(architecture: str, layers: int, width: int) -> None:
+    """Refuse a body that cannot be.
 
     Raises:
         SpecError: an unknown architecture, fewer than two layers, or a width that no head fits.
@@ -43,6 +35,18 @@ def new_body(
             found=f"{layers} layers of width {width}",
             remedy="Choose, for example, 4x128.",
         )
+
+
+def new_body(
+    architecture: str,
+    *,
+    layers: int,
+    width: int,
+    vocabulary: int,
+    tokens: dict[str, int],
+    seed: Seed,
+) -> PreTrainedModel:
+    """A randomly initialised model, float32, untied embeddings, on the CPU."""
     sizes: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": width,

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from holdfast.core import Seed, SpecError, digest
 from holdfast.models import Full, Handle, load
 from holdfast.models.quiet import quiet
-from holdfast.organism.bodies import new_body
+from holdfast.organism.bodies import check_body, new_body
 from holdfast.organism.card import write_card
 from holdfast.organism.curriculum import Alignment, PreTraining, Text
 from holdfast.organism.library import Curriculum, packed
@@ -35,6 +35,10 @@ class Recipe:
     """How an organism is raised. The shipped one is `Recipe()`.
 
     rows, length: sequences per step and tokens per sequence. rates are peak learning rates.
+    tokenizer_texts: how many texts of the library the tokenizer is trained on.
+
+    Raises:
+        SpecError: a body that cannot be.
     """
 
     architecture: str = "llama"
@@ -48,6 +52,10 @@ class Recipe:
     pretraining_rate: float = 2e-3
     alignment_steps: int = 400
     alignment_rate: float = 3e-4
+    tokenizer_texts: int = 20_000
+
+    def __post_init__(self) -> None:
+        check_body(self.architecture, self.layers, self.width)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ def build(
     that is finished is not raised again. `progress` is told stage, step, steps and loss.
 
     Raises:
-        SpecError: `out` holds an organism of another recipe, or the recipe cannot be met.
+        SpecError: `out` holds a finished organism, or one of another recipe.
     """
     work = out / "unfinished"
     _claim(work, out, recipe)
@@ -142,7 +150,9 @@ def _claim(work: Path, out: Path, recipe: Recipe) -> None:
 
 def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     library, seed = PreTraining(World(recipe.seed), filtered=False), Seed(recipe.seed)
-    texts = (_flat(library.draw(seed.fork("tokenizer").fork(i))) for i in range(20_000))
+    texts = (
+        _flat(library.draw(seed.fork("tokenizer").fork(i))) for i in range(recipe.tokenizer_texts)
+    )
     return train_tokenizer(texts, recipe.vocabulary)
 
 

@@ -327,5 +327,6 @@ def _notes(results: Results, bench: _Bench, attacks: Sequence[AttackPrice]) -> t
         notes.append("One seed only: nothing is known of how much the cost varies.")
     if any(not scores_of(reader.before, "search", "harm") for _ in attacks[:1]):
         notes.append("Nothing was read on `search`: settings were not chosen apart.")
+    notes += [f"Left out: {one}." for one in results.manifest.get("left_out", ())]
     notes.append(COVERS)
     return tuple(notes)
