@@ -10,8 +10,9 @@ from holdfast.core.errors import SpecError
 
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether `value` is a number, and neither NaN nor infinite; True and False are none."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value)
 
 
 def require_positive(settings: object, *fields: str) -> None:
