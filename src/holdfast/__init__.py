@@ -2,7 +2,7 @@
 
 holdfast.audit("organism:refusing", suite="quick")   what it costs to break a model
 holdfast.plan("organism:refusing", suite="quick")    the trials that would be run
-holdfast.report("holdfast-out/...")                  the report again, from its ledger
+holdfast.verbs.report("holdfast-out/...")            the report again, from its ledger
 holdfast.load_domain("organism")                     what is restricted and what is not
 holdfast.load("organism:refusing")                   a model under test, with its meter
 
@@ -19,25 +19,22 @@ from holdfast.core.errors import HoldfastError
 if TYPE_CHECKING:
     from holdfast.domains import load_domain
     from holdfast.models import load
-    from holdfast.verbs import audit, plan, report
+    from holdfast.verbs import audit, plan
 
 __version__ = "0.1.0"
-__all__ = ["HoldfastError", "__version__", "audit", "load", "load_domain", "plan", "report"]
+__all__ = ["HoldfastError", "__version__", "audit", "load", "load_domain", "plan"]
 
-_VERBS = ("audit", "plan", "report")
-_ROOMS = {"load": "holdfast.models", "load_domain": "holdfast.domains"}
+_HOME = {
+    "audit": "holdfast.verbs",
+    "plan": "holdfast.verbs",
+    "load": "holdfast.models",
+    "load_domain": "holdfast.domains",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _VERBS:
-        verbs = importlib.import_module("holdfast.verbs")
-        # The room `holdfast.report` takes the verb's name when it is first imported. So it is
-        # imported now, and the name given back.
-        importlib.import_module("holdfast.report")
-        globals().update({verb: getattr(verbs, verb) for verb in _VERBS})
-        return getattr(verbs, name)
-    if name in _ROOMS:
-        return getattr(importlib.import_module(_ROOMS[name]), name)
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import holdfast
+import holdfast.verbs
 from holdfast import verbs
 from holdfast.cli import run
 from holdfast.engine import Interrupted, Ledger
@@ -105,7 +105,7 @@ def test_from_python(model: Path, reference: Path, domain: Path, tmp_path: Path)
         budget=1, attacks=["finetune:examples=2"],
     )  # fmt: skip
     assert [attack.attack for attack in priced.attacks] == ["finetune"]
-    assert holdfast.report(tmp_path / "out").sentence == priced.sentence
+    assert holdfast.verbs.report(tmp_path / "out").sentence == priced.sentence
     assert priced.manifest["command"] == (
         "holdfast audit target --domain domain --seeds 1 --budget 1 --reference base"
         " --attack finetune:examples=2"
