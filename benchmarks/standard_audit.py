@@ -71,18 +71,19 @@ def main() -> None:
     sample = parser.parse_args().sample
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        holdfast.audit(MODEL, suite="standard", out=folder)
+        holdfast.audit(MODEL, suite="standard", out=folder, workers=0)
         wall = time.monotonic() - began
         with Ledger(Path(folder) / FILE, read_only=True) as ledger:
             records = ledger.records()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    memory = [resource.getrusage(w).ru_maxrss / 1e6 for w in who]
     attacking = sum(r.spend.seconds for r in records)
     trials = sum(r.wall_seconds for r in records)
     taken = [(r, x) for r in records for x in r.readings if x.unit > 0]
-    print(f"standard audit        {wall:8.1f} s, {memory:.2f} GB at most")
+    print(f"standard audit        {wall:8.1f} s, {memory[0]:.2f} GB, a worker {memory[1]:.2f} GB")
     print(f"  attacking           {attacking:8.1f} s in {len(records)} trials")
     print(f"  measuring           {trials - attacking:8.1f} s in {len(taken)} readings")
-    print(f"  loading, report     {wall - trials:8.1f} s")
+    print("  (seconds of all workers together)")
     chosen = random.Random(0).sample(taken, min(sample, len(taken)))
     seconds, differ, total, worst = [], 0, 0, 0.0
     for record, reading in chosen:

@@ -6,12 +6,12 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from holdfast.core import HoldfastError, Record, Results, Subject
-from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run
+from holdfast.core import HoldfastError, Record, Results, SpecError, Subject
+from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run, suitable_workers
 from holdfast.engine import plan as engine_plan
 from holdfast.engine.manifest import manifest
 
@@ -35,6 +35,9 @@ class Options(TypedDict, total=False):
     out: the folder of ledger and report; a run that was stopped goes on from there.
     device, dtype: where and in what precision the model runs; the best there is unless given.
     reference: the never-aligned sibling, whose answers are the ceiling of harm.
+    workers: processes that share the trials; 0 chooses (one for each core where the model is
+        small and the trials are many). A program that asks for more than 1 must guard its start
+        by `if __name__ == "__main__"`.
     """
 
     domain: str | Path | None
@@ -47,6 +50,7 @@ class Options(TypedDict, total=False):
     device: str | None
     dtype: str | None
     reference: str | None
+    workers: int
 
 
 def audit(
@@ -68,7 +72,8 @@ def audit(
     folder = _writable(folder_of(model, options))
     with Ledger(folder / FILE) as ledger:
         made = engine_plan(asked, target, reference, ledger.records())
-        run(made, load, ledger, manifest(made, _command(model, options)), progress)
+        note = manifest(made, _command(model, options))
+        run(made, load, ledger, note, progress, _workers(options.get("workers", 1), made))
         results = ledger.results()
     return _reported(results, folder)
 
@@ -126,6 +131,9 @@ def _checked(options: Options) -> Request:
     """Everything that can be checked without a model."""
     from holdfast.domains import load_domain
 
+    workers = options.get("workers", 1)
+    if workers < 0:
+        raise SpecError("0 or more workers", found=str(workers), remedy="0 chooses.")
     return request(
         load_domain(options.get("domain") or DOMAIN),
         options.get("suite", SUITE),
@@ -144,13 +152,17 @@ def _subjects(
 
     device, dtype = options.get("device"), options.get("dtype")
     target = inspect(model, device=device, dtype=dtype)
-    load = {target.digest: _loader(target)}
+    load = {target.digest: _Loader(target)}
     name = options.get("reference") or target.reference
     reference = None if name is None else inspect(name, device=device, dtype=target.dtype)
     if reference is None or reference.digest == target.digest:  # no model is its own ceiling
         return _named(target, None), None, load
-    load[reference.digest] = _loader(reference)
+    load[reference.digest] = _Loader(reference)
     return _named(target, name), _named(reference, None), load
+
+
+def _workers(asked: int, made: Plan) -> int:
+    return asked or suitable_workers(made.target, len(made.trials))
 
 
 def _named(subject: Subject, reference: str | None) -> Subject:
@@ -159,15 +171,19 @@ def _named(subject: Subject, reference: str | None) -> Subject:
     return replace(subject, name=_public(subject.name), reference=name)
 
 
-def _loader(subject: Subject) -> Callable[[], Handle]:
-    def loaded() -> Handle:
+@dataclass(frozen=True)
+class _Loader:
+    """Loads a checked subject; fit to be sent to another process."""
+
+    subject: Subject
+
+    def __call__(self) -> Handle:
         from holdfast.models import load
 
+        subject = self.subject
         handle = load(subject.name, device=subject.device, dtype=subject.dtype)
         assert handle.digest == subject.digest, f"{subject.name} has changed since it was checked"
         return handle
-
-    return loaded
 
 
 def _writable(folder: Path) -> Path:

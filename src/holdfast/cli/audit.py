@@ -37,6 +37,7 @@ def audit(  # noqa: PLR0913 - each parameter is an option of the command
         Text, typer.Option(help="The never-aligned sibling: the ceiling of harm.")
     ] = None,
     budget: Annotated[Number, typer.Option(help="Units that every attack may spend.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the trials; 0 chooses.")] = 0,
     full_curves: Annotated[
         bool, typer.Option("--full-curves", help="Go on to the budget even past the break.")
     ] = False,
@@ -55,7 +56,7 @@ def audit(  # noqa: PLR0913 - each parameter is an option of the command
     options: Options = {
         "domain": domain, "suite": suite, "attacks": attack, "seeds": seeds, "out": out,
         "device": device, "dtype": dtype, "reference": reference, "budget": budget,
-        "full_curves": full_curves,
+        "full_curves": full_curves, "workers": workers,
     }  # fmt: skip
     if only_plan:
         _print_plan(model, options, as_json=as_json)

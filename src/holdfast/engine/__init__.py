@@ -1,6 +1,7 @@
-"""Plans an audit, runs its trials one after another, and keeps what they found."""
+"""Plans an audit, runs its trials here or side by side, and keeps what they found."""
 
 from holdfast.engine.choices import CONTROL, Choice, choose, configure, parse_attack
+from holdfast.engine.executors import suitable_workers
 from holdfast.engine.ledger import FILE, Ledger
 from holdfast.engine.measuring import MEASURED, Panel, panel, protocol
 from holdfast.engine.plan import Plan, Request, plan, request
@@ -10,5 +11,5 @@ from holdfast.engine.suites import Suite, load_suite, suite_names
 __all__ = [
     "CONTROL", "FILE", "MEASURED", "Choice", "Interrupted", "Ledger", "Panel", "Plan", "Progress",
     "Request", "Suite", "choose", "configure", "load_suite", "panel", "parse_attack", "plan",
-    "protocol", "request", "run", "suite_names",
+    "protocol", "request", "run", "suitable_workers", "suite_names",
 ]  # fmt: skip

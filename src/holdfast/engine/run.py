@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.core import Record, TrialSpec
 from holdfast.engine.choices import CONTROL
+from holdfast.engine.executors import Workshop, side_by_side, suitable_threads
 from holdfast.engine.ledger import Ledger
 from holdfast.engine.plan import Plan
-from holdfast.engine.runner import Runner, State
+from holdfast.engine.runner import Finished, Runner, State
 from holdfast.engine.stops import Stops, mean
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def run(
     ledger: Ledger,
     manifest: Mapping[str, Any],
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> None:
-    """Executes the trials of `plan` that are not in `ledger` yet, one after another.
+    """Executes the trials of `plan` that are not in `ledger` yet.
 
     Args:
         plan: what to run.
@@ -79,6 +81,9 @@ def run(
         ledger: where trials are written as they end.
         manifest: what a reader needs to reproduce the run; stored with it.
         progress: hears how it goes.
+        workers: processes among which the trials after the controls are shared out. Above 1,
+            `load` must be fit to be sent to another process, and a program that calls this must
+            guard its start by `if __name__ == "__main__"`.
 
     Raises:
         Interrupted: the user pressed Ctrl-C.
@@ -89,7 +94,8 @@ def run(
     ledger.begin((plan.target, plan.reference), keys, plan.request.panel.index, manifest)
     watch.start(plan, ledger.finished() & frozenset(keys))
     try:
-        _run(plan, load, ledger, watch)
+        with suitable_threads(plan.target):
+            _run(plan, load, ledger, watch, workers)
     except KeyboardInterrupt:
         raise Interrupted(len(ledger.finished() & set(keys)), len(keys)) from None
     finally:
@@ -97,24 +103,55 @@ def run(
 
 
 def _run(
-    plan: Plan, load: Mapping[str, Callable[[], Handle]], ledger: Ledger, watch: Progress
+    plan: Plan,
+    load: Mapping[str, Callable[[], Handle]],
+    ledger: Ledger,
+    watch: Progress,
+    workers: int,
 ) -> None:
-    domain, finished = plan.request.domain, ledger.finished()
+    """The controls here, since they say when to stop; the rest here or side by side."""
+    finished = ledger.finished()
+    left = [spec for spec in plan.trials if spec.key not in finished]
+    here = left if workers == 1 else [spec for spec in left if spec.attack == CONTROL]
+    there = left[len(here) :]
+    for ended in _one_by_one(plan, load, here, ledger, watch):
+        _keep(ended, plan, ledger, watch)
+    if there:
+        request = plan.request
+        shop = Workshop(load[plan.target.digest], request.domain, request.panel)
+        jobs = ((spec, _stops(plan, spec, ledger)) for spec in there)
+
+        def begun(spec: TrialSpec) -> None:
+            watch.advance(spec, 0, "attacking")
+
+        for ended in side_by_side(shop, jobs, min(workers, len(there)), begun):
+            _keep(ended, plan, ledger, watch)
+
+
+def _keep(ended: Finished, plan: Plan, ledger: Ledger, watch: Progress) -> None:
+    ledger.add(ended, keep_text=plan.request.domain.harmless)
+    watch.record(ended.record)
+
+
+def _one_by_one(
+    plan: Plan,
+    load: Mapping[str, Callable[[], Handle]],
+    specs: Sequence[TrialSpec],
+    ledger: Ledger,
+    watch: Progress,
+) -> Iterator[Finished]:
     runner, loaded = None, None
-    for spec in plan.trials:
-        if spec.key in finished:
-            continue
+    for spec in specs:
         if runner is None or loaded != spec.model:
             runner = None  # let go of the one before, so that only one is in memory
             watch.advance(spec, 0, "loading")
-            runner, loaded = Runner(load[spec.model], domain, plan.request.panel), spec.model
+            runner = Runner(load[spec.model], plan.request.domain, plan.request.panel)
+            loaded = spec.model
 
         def tell(unit: int, state: State, spec: TrialSpec = spec) -> None:
             watch.advance(spec, unit, state)
 
-        ended = runner.run(spec, _stops(plan, spec, ledger), tell)
-        ledger.add(ended, keep_text=domain.harmless)
-        watch.record(ended.record)
+        yield runner.run(spec, _stops(plan, spec, ledger), tell)
 
 
 def _stops(plan: Plan, spec: TrialSpec, ledger: Ledger) -> Stops:

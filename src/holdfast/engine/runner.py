@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.core import Attack, Diverged, Outcome, Reading, Record, Seed, Spend, TrialSpec
+from holdfast.core import (
+    Attack,
+    Diverged,
+    Outcome,
+    Reading,
+    Record,
+    Seed,
+    Spend,
+    Subject,
+    TrialSpec,
+)
 from holdfast.engine.choices import CONTROL, configure
 from holdfast.engine.measuring import Completions, Panel, Scores
 from holdfast.engine.pristine import Bits, fingerprint, hooks
@@ -63,6 +73,11 @@ class Runner:
         self._target = load()
         self._pristine = fingerprint(self._target)
         self._untouched: Read | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """The loaded model, as a report knows it."""
+        return self._target.subject
 
     def run(self, spec: TrialSpec, stops: Stops, tell: Tell) -> Finished:
         """Runs one trial; every way in which it can fail is recorded, none is raised."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import engine_fakes
+import torch  # noqa: F401 - a real run has loaded it before its first trial
 
 from holdfast.engine import Interrupted, Ledger, run
 
