@@ -1,0 +1,32 @@
+"""Every method has a page, every page a method, and every link in the docs a target."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from holdfast.core.registry import names
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("room", ["attacks", "measures"])
+def test_every_method_has_its_page(room: str) -> None:
+    assert sorted(p.stem for p in (ROOT / "docs" / room).glob("*.md")) == names(room)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    broken = [x for x in links if "://" not in x and not (page.parent / x).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize(("page", "mark"), [("README.md", "audit"), ("docs/organism.md", "check")])
+def test_what_is_quoted_was_put_there(page: str, mark: str) -> None:
+    quoted = re.search(
+        rf"<!-- {mark} -->\n```\n(.+?)```\n<!-- /{mark} -->", (ROOT / page).read_text(), re.DOTALL
+    )
+    assert quoted is not None
+    assert len(quoted[1].splitlines()) > 10
