@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.core.registry import names
-
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("room", ["attacks", "measures"])
 def test_every_method_has_its_page(room: str) -> None:
-    assert sorted(p.stem for p in (ROOT / "docs" / room).glob("*.md")) == names(room)
+    # files, not the registry: tests of the engine register methods of their own
+    methods = {p.stem for p in (ROOT / "src" / "holdfast" / room).glob("[!_]*.py")}
+    assert methods
+    assert {p.stem for p in (ROOT / "docs" / room).glob("*.md")} == methods
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
