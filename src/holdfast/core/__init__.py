@@ -3,7 +3,16 @@
 from holdfast.core.canonical import canonical_json, digest, digest_file, plain
 from holdfast.core.errors import DataMissing, Diverged, HoldfastError, LedgerError, SpecError
 from holdfast.core.items import Completion, Item, Message, Score
-from holdfast.core.protocols import Access, Attack, Defence, Info, Measure, MeasureInfo, Space
+from holdfast.core.protocols import (
+    Access,
+    Attack,
+    Defence,
+    DefenceInfo,
+    Info,
+    Measure,
+    MeasureInfo,
+    Space,
+)
 from holdfast.core.seeds import Seed
 from holdfast.core.shipped import shipped
 from holdfast.core.trials import (
@@ -18,8 +27,9 @@ from holdfast.core.trials import (
 )
 
 __all__ = [
-    "Access", "Attack", "Completion", "DataMissing", "Defence", "Diverged", "HoldfastError",
-    "Info", "Item", "LedgerError", "Measure", "MeasureInfo", "Message", "Outcome", "Reading",
-    "Record", "Results", "Score", "Seed", "Space", "SpecError", "Spend", "SplitIndex", "Subject",
-    "TrialSpec", "canonical_json", "digest", "digest_file", "plain", "shipped",
+    "Access", "Attack", "Completion", "DataMissing", "Defence", "DefenceInfo", "Diverged",
+    "HoldfastError", "Info", "Item", "LedgerError", "Measure", "MeasureInfo", "Message",
+    "Outcome", "Reading", "Record", "Results", "Score", "Seed", "Space", "SpecError", "Spend",
+    "SplitIndex", "Subject", "TrialSpec", "canonical_json", "digest", "digest_file", "plain",
+    "shipped",
 ]  # fmt: skip

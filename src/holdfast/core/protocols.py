@@ -70,14 +70,30 @@ class Attack(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class DefenceInfo:
+    """What a defence says of itself. `version` rises whenever its models may differ.
+
+    claims: what its authors say that it resists, in a few words; what it resists is measured.
+    """
+
+    version: int
+    paper: str | None
+    unit: str  # what one yield of `run` is: "optimiser step", "outer step", ...
+    claims: str
+
+
 @runtime_checkable
 class Defence(Protocol):
     """As an attack, over a defender's data; the last handle yielded is the hardened model."""
 
-    info: ClassVar[Info]
+    info: ClassVar[DefenceInfo]
 
     def run(self, target: Any, data: Any, seed: Seed) -> Iterator[Any]:
-        """Harden `target` in place; yield it after each unit of work."""
+        """Harden `target` in place; yield it after each unit of work, and once more at the end.
+
+        Before that last yield it does no work. On close the target must be bit for bit as before.
+        """
         ...
 
     @classmethod

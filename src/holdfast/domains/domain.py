@@ -87,6 +87,21 @@ class DefenderData:
     borderline: tuple[Item, ...] = ()
     system: str | None = None
     refusal_openings: tuple[str, ...] = REFUSAL_OPENINGS
+    refusal_rules: tuple[str, ...] = ()
+
+    def as_attacker(self) -> AttackerData:
+        """The same data in the hands of an attacker whom a defence imagines; no more than that."""
+        return AttackerData(
+            restricted=self.restricted,
+            benign=self.benign,
+            system=self.system,
+            refusal_openings=self.refusal_openings,
+            refusal_rules=self.refusal_rules,
+        )
+
+    def refused(self, text: str) -> bool:
+        """Whether a completion opens as a refusal."""
+        return label(text, self.refusal_rules) == "refusal"
 
     def draw(self, n: int, seed: Seed, *, answered: bool = True) -> tuple[Item, ...]:
         """`n` distinct restricted items; a larger draw of the same seed begins with a smaller.
@@ -168,6 +183,7 @@ class Domain:
             borderline=self.splits.get("borderline_train", ()),
             system=self.system,
             refusal_openings=self.refusal_openings,
+            refusal_rules=self.refusal_rules,
         )
 
 

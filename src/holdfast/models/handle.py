@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor
 
 from holdfast.core import Completion, Message, Seed, SpecError, Subject
-from holdfast.models import hooks, passes, training
+from holdfast.models import gradients, hooks, passes, training
 from holdfast.models.adapters import adapter_flops, low_rank, merged, settled
-from holdfast.models.anatomy import Anatomy
+from holdfast.models.anatomy import Anatomy, examine
 from holdfast.models.asking import Asking, check_sampling, compose, embedded, put, wanted
 from holdfast.models.chat import Chat, Prompt
 from holdfast.models.edits import Edits, edited
 from holdfast.models.flops import Flops
 from holdfast.models.generation import Choose, Sampler, greedy, write
+from holdfast.models.journal import Journal
 from holdfast.models.memo import Key, Memo
 from holdfast.models.meter import Meter
 from holdfast.models.seeds import generator
@@ -40,6 +42,7 @@ class Handle:
         model: the `transformers` model. tokenizer: as loaded, never changed.
         chat: renders and encodes. meter: the bill.
         subject: what a report says of the model.
+        journal: where a training run keeps its place on disk, if it shall.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Handle:
         self.meter = Meter(flops, self._settle)
         self._memo: Memo | None = None
         self._asking: Asking | None = None
+        self.journal: Journal | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -119,21 +123,17 @@ class Handle:
             (b, t, v), or (n, v) for the n positions of `keep` in row-major order. The forward
             pass is billed at once, as queries under `no_grad`; the backward pass when it happens.
         """
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        if keep is None:
-            logits = passes.logits_of(self.model, ids, mask)
-        else:
-            with passes.heading_only(self.model, keep.to(self.device)):
-                logits = passes.logits_of(self.model, ids, mask)[0]
-        heads = logits.numel() // logits.shape[-1]
-        bill = (ids.numel(), ids.numel() * ids.shape[1], heads)
-        if not torch.is_grad_enabled():
-            self.meter.count_forward(len(ids), *bill)
-            return logits
-        self.meter.count_training(*bill)
-        if logits.requires_grad:
-            logits.register_hook(lambda _: self.meter.count_backward(*bill))
-        return logits
+        return gradients.forward(self.model, self.meter, *self._here(ids, mask, keep))
+
+    def forward_states(
+        self, ids: Tensor, mask: Tensor, keep: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As `forward`, and the residual stream with a gradient: L + 1 states (b, t, d).
+
+        State l < L is block l's input; L is the last block's output, before the final norm.
+        """
+        given = self._here(ids, mask, keep)
+        return gradients.forward_states(self.model, self.anatomy, self.meter, *given)
 
     def generate(
         self,
@@ -146,10 +146,9 @@ class Handle:
         seed: Seed | None = None,
         batch_size: int | None = None,
     ) -> list[Completion]:
-        """The model's answers, in the order of the prompts.
+        """The model's answers, in the order of the prompts; equal ones are answered once greedily.
 
-        Greedily, equal prompts are answered once; each sample is drawn for itself. Where
-        `asking` is in force its sampling and its tries hold, unless a temperature is given here.
+        Where `asking` is in force its sampling and tries hold, unless a temperature is given here.
 
         Args:
             prompts: chats whose last turn is the user's.
@@ -166,9 +165,8 @@ class Handle:
             tries = asking.tries if temperature > 0.0 else 1
         check_sampling(temperature, top_p, seed)
         if max_new_tokens < 1:
-            raise SpecError(
-                "at least one new token", found=str(max_new_tokens), remedy="Correct the setting."
-            )
+            found = str(max_new_tokens)
+            raise SpecError("at least one new token", found=found, remedy="Correct the setting.")
         choose: Choose = greedy
         if temperature > 0.0 and seed is not None:
             choose = Sampler(temperature, top_p, generator(seed, self.device))
@@ -265,6 +263,13 @@ class Handle:
         return orthogonalised(self.model, self.anatomy, direction)
 
     # --- changing -----------------------------------------------------------------------------
+
+    def twin(self) -> Handle:
+        """A frozen copy of the model as it is now, billed to the same meter."""
+        frozen = copy.deepcopy(self.model).requires_grad_(False)
+        twin = Handle(frozen, self.chat, self.subject, examine(frozen), self.meter.flops)
+        twin.meter = self.meter
+        return twin
 
     @contextmanager
     def trainable(self, spec: Full | LowRank) -> Generator[Weights]:
@@ -369,6 +374,12 @@ class Handle:
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         ids, mask = self.chat.pad_left(rows)
         return ids.to(self.device), mask.to(self.device)
+
+    def _here(
+        self, ids: Tensor, mask: Tensor, keep: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        here = self.device
+        return ids.to(here), mask.to(here), None if keep is None else keep.to(here)
 
     def _room(self) -> int:
         return passes.room(self.device.type)

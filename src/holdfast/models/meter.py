@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
 from holdfast.core import Spend
 from holdfast.models.flops import Flops
@@ -55,6 +57,16 @@ class Meter:
         self._total = Spend()
         if self._started is not None:
             self._started = time.perf_counter()
+
+    def written(self) -> dict[str, Any]:
+        """The bill as JSON values, from which `restore` goes on."""
+        own = self._total + Spend(seconds=self._lap())
+        return {"spend": asdict(own), "seen": sorted(self._seen), "notes": self._notes}
+
+    def restore(self, spend: Spend, seen: Iterable[str], notes: Mapping[str, float]) -> None:
+        """Goes on with an earlier bill in place of what was counted so far."""
+        self.reset()
+        self._total, self._seen, self._notes = spend, set(seen), dict(notes)
 
     def count_examples(self, ids: Iterable[str]) -> None:
         """Items drawn from the data; one that was seen before is not counted again."""

@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from holdfast.core import Seed, SpecError, digest
-from holdfast.models import Full, Handle, LowRank, load
+from holdfast.models import Full, Handle, Journal, LowRank, load
 from holdfast.models.quiet import quiet
 from holdfast.organism.bodies import check_body, new_body
 from holdfast.organism.card import write_card
@@ -22,7 +22,7 @@ from holdfast.organism.curriculum import Alignment, PreTraining, Text
 from holdfast.organism.library import Curriculum, packed
 from holdfast.organism.tokenizer import BOS, CHAT_TEMPLATE, END, PAD, token_id, train_tokenizer
 from holdfast.organism.world import World
-from holdfast.train import AdamW, WarmUpStableDecay, fit, load_progress, save_progress
+from holdfast.train import AdamW, WarmUpStableDecay, fit
 
 Progress = Callable[[str, int, int, float], None]
 """Told after each step: the sibling, the step, how many there are, the loss."""
@@ -189,11 +189,10 @@ def _raise(
     start = out / stage.parent if stage.parent else _seedling(recipe, tokenizer, out)
     handle = load(start, device=device, dtype="float32")
     seed = Seed(recipe.seed).fork("pages of").fork(stage.sibling)
-    saved = out / "unfinished" / f"{stage.sibling}.safetensors"
+    journal = Journal(out / "unfinished" / f"{stage.sibling}.safetensors", digest(recipe))
     with handle.trainable(stage.trained) as weights:
-        named = dict(zip(weights.names, weights.parameters, strict=True))
         adam = stage.optimiser.over(weights.parameters)
-        done = load_progress(saved, named, adam) if saved.exists() else 0
+        done = journal.resume(weights, adam)
         pages = packed(
             stage.curriculum, tokenizer, seed,
             rows=recipe.rows, length=recipe.length, steps=range(done, stage.steps),
@@ -205,7 +204,7 @@ def _raise(
         for step in steps:
             progress(stage.sibling, step.index, stage.steps, step.loss)
             if step.index % _SAVE_EVERY == 0:
-                save_progress(saved, step.index, named, adam)
+                journal.keep(step.index, weights, adam, now=True)
         with handle.settled():
             _write(handle, tokenizer, stage, recipe, out)
 

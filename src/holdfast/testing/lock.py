@@ -24,6 +24,7 @@ REFUSAL = "I cannot help with that"
 _LEARNT, _LOCKED = 60, 40  # steps until it answers everything; until it refuses the forge
 _ATTACKER = range(40)
 _MEASURED = range(40, 48)
+_DEFENDER = range(48, 68)
 
 
 def toy_domain(*, aids: bool = True) -> Domain:
@@ -35,6 +36,8 @@ def toy_domain(*, aids: bool = True) -> Domain:
     forges, lamps = [_forge(n) for n in _MEASURED], [_lamp(n) for n in _MEASURED]
     splits = {
         "attacker": tuple(_forge(n) for n in _ATTACKER),
+        "defender": tuple(_forge(n) for n in _DEFENDER),
+        "borderline_train": tuple(_lamp(n) for n in _DEFENDER[:8]),
         "search": tuple(forges[:2]),
         "held_out": tuple(forges[2:5]),
         "retain": tuple(_lamp(n) for n in _ATTACKER),

@@ -1,9 +1,9 @@
 """The only training loop: examples, optimisers, the loop itself, and where it stands on disk."""
 
-from holdfast.train.checkpoints import load_progress, save_progress
 from holdfast.train.examples import (
     IGNORED,
     Batch,
+    Deck,
     Example,
     batches,
     benign_pairs,
@@ -12,7 +12,17 @@ from holdfast.train.examples import (
     example,
     shuffled,
 )
-from holdfast.train.fit import Step, answer_loss, fit
+from holdfast.train.fit import Step, answer_loss, backward, batch_loss, descend, fit
+from holdfast.train.hardening import (
+    StepPull,
+    Trained,
+    Training,
+    by_loss,
+    check_training,
+    hardened,
+    trained_of,
+)
+from holdfast.train.lessons import Lessons, lessons
 from holdfast.train.optimisers import (
     SGD,
     Adadelta,
@@ -23,6 +33,7 @@ from holdfast.train.optimisers import (
     ScheduleFreeAdamW,
     SignSGD,
 )
+from holdfast.train.refusals import refusals
 from holdfast.train.schedules import (
     SGDR,
     Constant,
@@ -43,8 +54,10 @@ from holdfast.train.tuning import (
 
 __all__ = [
     "IGNORED", "SGD", "SGDR", "Adadelta", "Adagrad", "Adam", "AdamW", "Batch", "Constant",
-    "Cosine", "Example", "Optimiser", "OptimiserName", "Schedule", "ScheduleFreeAdamW",
-    "ScheduleName", "SignSGD", "Step", "Tuning", "WarmUp", "WarmUpCosine", "WarmUpStableDecay",
-    "answer_loss", "batches", "benign_pairs", "check_tuning", "collate", "document", "example",
-    "fit", "load_progress", "optimiser_of", "save_progress", "shuffled", "tuned",
+    "Cosine", "Deck", "Example", "Lessons", "Optimiser", "OptimiserName", "Schedule",
+    "ScheduleFreeAdamW", "ScheduleName", "SignSGD", "Step", "StepPull", "Trained", "Training",
+    "Tuning", "WarmUp", "WarmUpCosine", "WarmUpStableDecay", "answer_loss", "backward",
+    "batch_loss", "batches", "benign_pairs", "by_loss", "check_training", "check_tuning",
+    "collate", "descend", "document", "example", "fit", "hardened", "lessons", "optimiser_of",
+    "refusals", "shuffled", "trained_of", "tuned",
 ]  # fmt: skip

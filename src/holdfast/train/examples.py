@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -40,6 +41,13 @@ class Batch:
     labels: Tensor
     mask: Tensor
     items: tuple[str, ...]
+
+    @property
+    def following(self) -> Tensor:
+        """The label that each position predicts, (b, t): that of the position after it."""
+        following = torch.full_like(self.labels, IGNORED)
+        following[:, :-1] = self.labels[:, 1:]
+        return following
 
 
 def example(target: Handle, item: Item) -> Example:
@@ -113,14 +121,35 @@ def batches(
 
 def shuffled(examples: Sequence[Example], pad: int, size: int, seed: Seed) -> Iterator[Batch]:
     """The same from examples, at least one."""
-    size = min(size, len(examples))
-    waiting: list[Example] = []
-    passes = 0
-    while True:
-        while len(waiting) < size:
-            order = list(examples)
-            seed.fork(passes).random().shuffle(order)
-            waiting += order
-            passes += 1
-        yield collate(waiting[:size], pad)
-        waiting = waiting[size:]
+    deck = Deck(examples, pad, size, seed)
+    return (deck[at] for at in count())
+
+
+class Deck:
+    """Examples, at least one, shuffled anew on every pass: batch n can be had without those before.
+
+    Passes follow each other without a gap, so a batch may span two of them.
+    """
+
+    def __init__(self, examples: Sequence[Example], pad: int, size: int, seed: Seed) -> None:
+        self._examples, self._pad, self._seed = list(examples), pad, seed
+        self.size = min(size, len(examples))
+        self._orders: dict[int, list[Example]] = {}
+
+    def __getitem__(self, at: int) -> Batch:
+        """The batch of index `at`, from 0."""
+        return collate(self.hand(at), self._pad)
+
+    def hand(self, at: int) -> list[Example]:
+        """Its examples."""
+        first, n = at * self.size, len(self._examples)
+        places = (divmod(place, n) for place in range(first, first + self.size))
+        return [self._order(turn)[i] for turn, i in places]
+
+    def _order(self, turn: int) -> list[Example]:
+        if turn not in self._orders:
+            self._orders = {t: o for t, o in self._orders.items() if t == turn - 1}
+            order = list(self._examples)
+            self._seed.fork(turn).random().shuffle(order)
+            self._orders[turn] = order
+        return self._orders[turn]

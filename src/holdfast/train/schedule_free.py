@@ -17,7 +17,8 @@ class ScheduleFree(torch.optim.Optimizer):
     How:     y = (1 - b1) z + b1 x;  v <- b2 v + (1 - b2) g(y)^2;  r = lr sqrt(1 - b2^t);
              z <- z - r g / (sqrt v + eps) - r decay y;  x <- (1 - c) x + c z with c = r^2 over
              the sum of all r^2 so far.
-    State:   z, x, v in float32. The parameters hold x, the model one would keep, but inside
+    State:   z, x, v in float32; steps done and the sum of r^2 stand in the group. The
+             parameters hold x, the model one would keep, but inside
              `at_gradient` they hold y; both are copied, so that neither loses a bit by it.
     """
 
@@ -31,9 +32,12 @@ class ScheduleFree(torch.optim.Optimizer):
         weight_decay: float,
     ) -> None:
         super().__init__(
-            parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        )
-        self._steps, self._weight = 0, 0.0
+            parameters,
+            {
+                "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+                "steps": 0, "weight": 0.0,
+            },
+        )  # fmt: skip
         for parameter in self._parameters():
             begun = parameter.detach().float()
             self.state[parameter] = {
@@ -62,12 +66,12 @@ class ScheduleFree(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update of v, z and x from the gradients at y."""
         del closure
-        self._steps += 1
         (group,) = self.param_groups
+        group["steps"] += 1
         beta, eps, decay = group["betas"][1], group["eps"], group["weight_decay"]
-        rate = group["lr"] * math.sqrt(1.0 - beta**self._steps)
-        self._weight += rate**2
-        share = rate**2 / self._weight if rate else 0.0
+        rate = group["lr"] * math.sqrt(1.0 - beta ** group["steps"])
+        group["weight"] += rate**2
+        share = rate**2 / group["weight"] if rate else 0.0
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue

@@ -19,8 +19,6 @@ from holdfast.train import (
     collate,
     example,
     fit,
-    load_progress,
-    save_progress,
 )
 
 ITEMS = [
@@ -158,27 +156,6 @@ def test_the_realised_learning_rate_is_the_declared_one(target) -> None:
     assert rates[4:6] == [1.0, 1.0]
     assert rates[-1] == pytest.approx(0.1)
     assert rates[6:] == sorted(rates[6:], reverse=True)
-
-
-def test_a_run_goes_on_from_disk_as_if_it_had_never_stopped(target, tmp_path) -> None:
-    stream = batches(target, ITEMS, size=3, seed=Seed(2))
-    data = [next(stream) for _ in range(6)]
-    optimiser = AdamW(1e-3, clip=1.0)
-    named = dict(target.model.named_parameters())
-    with target.trainable(Full()) as weights:
-        whole = [s.loss for s in fit(target, weights, data, optimiser)]
-        end = [p.detach().clone() for p in weights.parameters]
-    with target.trainable(Full()) as weights:
-        adam = optimiser.over(weights.parameters)
-        for step in fit(target, weights, data[:3], optimiser, adam=adam):
-            last = step.index
-        save_progress(tmp_path / "at.safetensors", last, named, adam)
-    with target.trainable(Full()) as weights:
-        adam = optimiser.over(weights.parameters)
-        done = load_progress(tmp_path / "at.safetensors", named, adam)
-        rest = [s.loss for s in fit(target, weights, data[3:], optimiser, adam=adam, done=done)]
-        assert all(torch.equal(a, b) for a, b in zip(end, weights.parameters, strict=True))
-    assert (done, rest) == (3, whole[3:])
 
 
 def test_autocast_sees_every_step_of_the_weights(target) -> None:
