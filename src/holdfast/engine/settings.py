@@ -1,34 +1,45 @@
-"""Attacks from their names and settings, as they stand in a command line, a suite or a ledger."""
+"""Methods from their names and settings, as a command line, a suite or a ledger spells them."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any, cast, get_type_hints
+from typing import Any, Literal, cast, get_origin, get_type_hints, overload
 
-from holdfast.core import Attack, SpecError, plain
-from holdfast.core.registry import COMBINED, find, name_of, unknown
+from holdfast.core import Attack, Defence, SpecError, plain
+from holdfast.core.registry import COMBINED, Room, find, name_of, unknown
 
 _PLUS = re.compile(r"\+(?=\s*[a-z_])")  # between two attacks; in 1e+4 a digit follows
 
 
-def configure(name: str, settings: Mapping[str, Any]) -> Attack:
-    """The attack called `name` with its defaults and `settings`; texts become their types.
+@overload
+def configure(
+    name: str, settings: Mapping[str, Any], room: Literal["attacks"] = "attacks"
+) -> Attack: ...
+
+
+@overload
+def configure(name: str, settings: Mapping[str, Any], room: Literal["defences"]) -> Defence: ...
+
+
+def configure(name: str, settings: Mapping[str, Any], room: Room = "attacks") -> Any:
+    """The method called `name` with its defaults and `settings`; texts become their types.
 
     A setting that is an attack itself is given as one, as text (see `parse_attack`), or as
     {"attack": its name, "settings": its settings}. "first.rank" is the setting `rank` of `first`.
+    Several values of one setting are written with a bar between them: "1e-4|3e-4".
 
     Raises:
-        SpecError: no such attack or setting, or a value that does not fit; names it.
+        SpecError: no such method or setting, or a value that does not fit; names it.
     """
-    if "+" in name:
+    if room == "attacks" and "+" in name:
         first, second = parts(name)
         settings = {"first": first, "second": second, **settings}
-    method = find("attacks", name)
+    method = find(room, name)
     hints, fields = get_type_hints(method), [f.name for f in dataclasses.fields(method)]
     values: dict[str, Any] = {}
-    for key, value in _gathered(method, hints, settings).items():
+    for key, value in _gathered(name, method, hints, settings).items():
         if key not in fields:
             raise unknown(f"setting of {name}", key, fields)
         if hints[key] is Attack:
@@ -52,7 +63,7 @@ def parse_attack(text: str) -> tuple[str, dict[str, str]]:
         SpecError: a setting without "=" or without a name, or one given twice.
     """
     *before, last = _PLUS.split(text)
-    name, settings = _parse_one(last)
+    name, settings = parse_method(last)
     if not before:
         return name, settings
     first, own = parse_attack("+".join(before))
@@ -81,7 +92,12 @@ def title(attack: Attack) -> str:
     return f"{title(both.first)}+{title(both.second)}"
 
 
-def _parse_one(text: str) -> tuple[str, dict[str, str]]:
+def parse_method(text: str) -> tuple[str, dict[str, str]]:
+    """`"tar:steps=100"` as `("tar", {"steps": "100"})`.
+
+    Raises:
+        SpecError: a setting without "=" or without a name, or one given twice.
+    """
     name, _, rest = text.partition(":")
     settings: dict[str, str] = {}
     for pair in filter(None, rest.split(",")):
@@ -99,7 +115,7 @@ def _parse_one(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _gathered(
-    method: type[Any], hints: Mapping[str, Any], settings: Mapping[str, Any]
+    name: str, method: type[Any], hints: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """`settings` with those of a part, such as `first.rank`, put into that part."""
     whole = {key: value for key, value in settings.items() if "." not in key}
@@ -109,10 +125,10 @@ def _gathered(
             continue
         if hints.get(part) is not Attack:
             known = [f.name for f in dataclasses.fields(method)]
-            raise unknown(f"setting of {name_of('attacks', method)}", key, known)
+            raise unknown(f"setting of {name}", key, known)
         given = whole[part] if part in whole else getattr(method(), part)
-        name, own = _named(part, given)
-        whole[part] = {"attack": name, "settings": {**own, inner: value}}
+        attack, own = _named(part, given)
+        whole[part] = {"attack": attack, "settings": {**own, inner: value}}
     return whole
 
 
@@ -138,6 +154,8 @@ def _typed(name: str, key: str, hint: Any, value: object) -> Any:
 
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
     try:
+        if isinstance(value, str) and get_origin(hint) is tuple:
+            return adapter.validate_strings(tuple(value.split("|")))
         if isinstance(value, str):
             return adapter.validate_strings(value)
         return adapter.validate_python(value)
