@@ -22,7 +22,7 @@ _BITS = {
 _HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-_TEXT_FILES = (
+TEXT_FILES = (
     *_TOKENIZER_FILES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "chat_template.jinja", "chat_template.json", "generation_config.json",
 )  # fmt: skip
@@ -70,7 +70,7 @@ class Checkpoint:
         total = hashlib.sha256()
         config = {k: v for k, v in self.config.items() if k not in _NOT_IDENTITY}
         total.update(canonical_json(config).encode())
-        for name in _TEXT_FILES:
+        for name in TEXT_FILES:
             if (self.path / name).is_file():
                 total.update(f"\0{name}\0".encode() + (self.path / name).read_bytes())
         entries = tuple(sorted(self.tensors.items()))

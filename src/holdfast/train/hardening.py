@@ -82,7 +82,8 @@ def hardened(
 ) -> Iterator[Handle]:
     """Train `target` for `steps`; yield it after each, and once more at the end.
 
-    Where the target has a journal the run goes on from the place that stands there.
+    Where the target has a journal the run goes on from the place that stands there, which it
+    yields first.
 
     Args:
         target: the model.
@@ -96,9 +97,12 @@ def hardened(
     with target.trainable(trained) as weights:
         adam, journal = optimiser.over(weights.parameters), target.journal
         done = 0 if journal is None else journal.resume(weights, adam, target.meter)
+        if done:
+            yield target
         pull = pull_of(weights)
         pulls = (partial(pull, step) for step in range(done, steps))
         for step in descend(target, weights, pulls, optimiser, adam=adam, done=done):
+            target.meter.note("step", step.index)
             target.meter.note("loss", step.loss)
             last = step.index == steps
             if journal is not None and (last or step.index % rhythm == 0):
