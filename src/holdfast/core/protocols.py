@@ -24,7 +24,7 @@ class Access(StrEnum):
 
 
 Need = Literal["sibling", "passages", "second tongue"]
-"""What a model or a domain must have for an attack to be possible at all."""
+"""What a model or a domain must have for a method to be possible at all."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,14 @@ class DefenceInfo:
     """What a defence says of itself. `version` rises whenever its models may differ.
 
     claims: what its authors say that it resists, in a few words; what it resists is measured.
+    needs: what a model or a domain must have for it to be possible at all.
     """
 
     version: int
     paper: str | None
     unit: str  # what one yield of `run` is: "optimiser step", "outer step", ...
     claims: str
+    needs: tuple[Need, ...] = ()
 
 
 @runtime_checkable

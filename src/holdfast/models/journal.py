@@ -27,13 +27,14 @@ class Journal:
     Args:
         path: the file; replaced only by a whole new one.
         about: what is trained and how, as a digest: the place of another run is refused.
+        often: whether a place is due at every step, however long writing takes.
 
     Raises:
         SpecError: the file is there and speaks of another run.
     """
 
-    def __init__(self, path: Path, about: str) -> None:
-        self._path, self._about = path, about
+    def __init__(self, path: Path, about: str, *, often: bool = False) -> None:
+        self._path, self._about, self._often = path, about, often
         self._written, self._took = time.monotonic(), 0.0
         if path.exists() and self._notes()["about"] != about:
             raise SpecError(
@@ -74,7 +75,8 @@ class Journal:
     ) -> None:
         """Writes down where the run stands: when it is due, or `now`."""
         began = time.monotonic()
-        if not now and began - self._written < max(_LEAST, self._took / _SHARE):
+        due = self._often or began - self._written >= max(_LEAST, self._took / _SHARE)
+        if not (now or due):
             return
         states = [dict(optimiser.state.get(p, {})) for p in weights.parameters]
         tensors = {f"weight/{name}": parameter for name, parameter in _named(weights)}
