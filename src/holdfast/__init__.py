@@ -2,6 +2,7 @@
 
 holdfast.audit("organism:refusing", suite="quick")   what it costs to break a model
 holdfast.plan("organism:refusing", suite="quick")    the trials that would be run
+holdfast.harden("organism:refusing", ["refusal_sft"], "hardened")   a model that costs more to break
 holdfast.verbs.report("holdfast-out/...")            the report again, from its ledger
 holdfast.load_domain("organism")                     what is restricted and what is not
 holdfast.load("organism:refusing")                   a model under test, with its meter
@@ -19,14 +20,15 @@ from holdfast.core.errors import HoldfastError
 if TYPE_CHECKING:
     from holdfast.domains import load_domain
     from holdfast.models import load
-    from holdfast.verbs import audit, plan
+    from holdfast.verbs import audit, harden, plan
 
 __version__ = "0.1.0"
-__all__ = ["HoldfastError", "__version__", "audit", "load", "load_domain", "plan"]
+__all__ = ["HoldfastError", "__version__", "audit", "harden", "load", "load_domain", "plan"]
 
 _HOME = {
     "audit": "holdfast.verbs",
     "plan": "holdfast.verbs",
+    "harden": "holdfast.verbs",
     "load": "holdfast.models",
     "load_domain": "holdfast.domains",
 }

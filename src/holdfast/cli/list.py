@@ -14,6 +14,7 @@ class Kind(StrEnum):
     """What can be listed."""
 
     ATTACKS = "attacks"
+    DEFENCES = "defences"
     MEASURES = "measures"
     DOMAINS = "domains"
     SUITES = "suites"

@@ -1,4 +1,4 @@
-"""`holdfast show`: one attack, measure, domain or suite in full."""
+"""`holdfast show`: one attack, defence, measure, domain or suite in full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ Rows = Iterator[tuple[str, str]]
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="An attack, a measure, a domain or a suite.")],
+    name: Annotated[
+        str, typer.Argument(help="An attack, a defence, a measure, a domain or a suite.")
+    ],
 ) -> None:
     """Say all there is to say of one method, domain or suite: settings, defaults, paper."""
     from rich.console import Console
@@ -28,7 +30,7 @@ def show(
 
     known = {n: kind for kind in reversed(Kind) for n in names(kind)}
     if name not in known:
-        raise unknown("attack, measure, domain or suite", name, sorted(known))
+        raise unknown("attack, defence, measure, domain or suite", name, sorted(known))
     kind = known[name]
     console = Console()
     console.print(Text(f"{name}, one of the {kind.value}", style="bold"))
@@ -38,7 +40,7 @@ def show(
 
 
 def _method(room: Any) -> Any:
-    """How an attack or a measure describes itself."""
+    """How an attack, a defence or a measure describes itself."""
 
     def rows(name: str) -> Rows:
         from holdfast.core.registry import find
@@ -48,7 +50,7 @@ def _method(room: Any) -> Any:
         info = dataclasses.asdict(method.info)
         yield "info", "\n".join(f"{key}: {value}" for key, value in info.items())
         settings = [f for f in dataclasses.fields(method) if f.init]
-        if room == "attacks":
+        if room != "measures":
             lines = [f"{f.name}: {_type(f)} = {_default(f)}" for f in settings]
             yield "settings", "\n".join(lines) or "none"
             space = method.space()
@@ -105,6 +107,7 @@ def _suite(name: str) -> Rows:
 
 _DESCRIBE: dict[str, Any] = {
     "attacks": _method("attacks"),
+    "defences": _method("defences"),
     "measures": _method("measures"),
     "domains": _domain,
     "suites": _suite,

@@ -77,7 +77,10 @@ Tell = Callable[[Advance], None]
 
 @contextmanager
 def hardened(
-    target: Handle, hardening: Hardening, work: Path | None, tell: Tell = lambda _: None
+    target: Handle,
+    hardening: Hardening,
+    work: Path | None = None,
+    tell: Tell = lambda _: None,
 ) -> Generator[Bill]:
     """`target` is the hardened model inside, and as before afterwards, bit for bit.
 

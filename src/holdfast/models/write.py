@@ -28,7 +28,8 @@ def write_checkpoint(
         source: gives the tokenizer's files.
         folder: replaced if it is there.
         work: a folder beside it, on the same disk; what is unfinished stands there.
-        about: what holdfast.json says. card: README.md.
+        about: what holdfast.json says.
+        card: README.md.
     """
     partial, old = work / "checkpoint", work / "replaced"
     for leftover in (partial, old):
@@ -41,6 +42,8 @@ def write_checkpoint(
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     (partial / "holdfast.json").write_text(text, encoding="utf-8")
     (partial / "README.md").write_text(card, encoding="utf-8")
+    for file in partial.iterdir():
+        file.chmod(0o644)
     if folder.exists():
         folder.replace(old)
     partial.replace(folder)

@@ -1,19 +1,19 @@
-"""The verbs: what the command line does and what a Python program calls, in one place."""
+"""Auditing: what it costs to break a model, which attacks work, and the report of either."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from holdfast.core import HoldfastError, Record, Results, SpecError, Subject
+from holdfast.core import Record, Results, SpecError, Subject
 from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run, suitable_workers
 from holdfast.engine import plan as engine_plan
 from holdfast.engine.manifest import manifest
+from holdfast.verbs.places import Loader, public, writable
 
 if TYPE_CHECKING:
     from holdfast.models import Handle
@@ -75,7 +75,7 @@ def audit(
     """
     asked = _checked(options)
     target, reference, load = _subjects(model, options)
-    folder = _writable(folder_of(model, options))
+    folder = writable(folder_of(model, options))
     with Ledger(folder / FILE) as ledger:
         made = engine_plan(asked, target, reference, ledger.records())
         note = manifest(made, _command(model, options))
@@ -155,7 +155,7 @@ def folder_of(model: str, options: Options) -> Path:
     out = options.get("out")
     if out is not None:
         return Path(out)
-    name = _public(model).partition("@")[0]
+    name = public(model).partition("@")[0]
     return OUT / re.sub(r"[^\w.-]+", "-", f"{name}-{options.get('suite', SUITE)}").strip("-.")
 
 
@@ -195,11 +195,11 @@ def _subjects(
     device, dtype = options.get("device"), options.get("dtype")
     target = inspect(model, device=device, dtype=dtype)
     name = options.get("reference") or target.reference
-    load = {target.digest: _Loader(replace(target, reference=name))}
+    load = {target.digest: Loader(replace(target, reference=name))}
     reference = None if name is None else inspect(name, device=device, dtype=target.dtype)
     if reference is None or reference.digest == target.digest:  # no model is its own ceiling
         return _named(target, None), None, load
-    load[reference.digest] = _Loader(reference)
+    load[reference.digest] = Loader(reference)
     return _named(target, name), _named(reference, None), load
 
 
@@ -209,59 +209,19 @@ def _workers(asked: int, made: Plan) -> int:
 
 def _named(subject: Subject, reference: str | None) -> Subject:
     """`subject` as the ledger and the report name it: without the folders of this machine."""
-    name = None if reference is None else _public(reference)
-    return replace(subject, name=_public(subject.name), reference=name)
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """Loads a checked subject; fit to be sent to another process."""
-
-    subject: Subject
-
-    def __call__(self) -> Handle:
-        from holdfast.models import load
-
-        subject = self.subject
-        handle = load(subject.name, device=subject.device, dtype=subject.dtype)
-        assert handle.digest == subject.digest, f"{subject.name} has changed since it was checked"
-        handle.subject = subject  # its sibling may have been named by the user
-        return handle
-
-
-def _writable(folder: Path) -> Path:
-    """`folder`, made where it is missing.
-
-    Raises:
-        HoldfastError: nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"0")
-    except OSError as error:
-        raise HoldfastError(
-            f"a folder that can be written to at {str(folder)!r}",
-            found=error.strerror or str(error),
-            remedy="Choose another with --out.",
-        ) from None
-    return folder
+    name = None if reference is None else public(reference)
+    return replace(subject, name=public(subject.name), reference=name)
 
 
 def _command(model: str, options: Options) -> str:
     """The command line that asks for the same, with file names alone in place of paths."""
-    words = ["holdfast", "audit", _public(model)]
+    words = ["holdfast", "audit", public(model)]
     for name in ("domain", "suite", "seeds", "budget", "device", "dtype", "reference"):
         value = options.get(name)
         if value is not None:
-            words += [f"--{name}", _public(str(value))]
+            words += [f"--{name}", public(str(value))]
     for attack in options.get("attacks") or ():
         words += ["--attack", attack]
     if options.get("full_curves"):
         words.append("--full-curves")
     return shlex.join(words)
-
-
-def _public(name: str) -> str:
-    """A model's or a domain's name without the folders of this machine."""
-    return Path(name).resolve().name if Path(name).exists() else name

@@ -1,0 +1,54 @@
+"""Models and folders as a user names them, and as others may read them."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast.core import HoldfastError, Subject
+
+if TYPE_CHECKING:
+    from holdfast.models import Handle
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads a checked subject; fit to be sent to another process."""
+
+    subject: Subject
+
+    def __call__(self) -> Handle:
+        """The model."""
+        from holdfast.models import load
+
+        subject = self.subject
+        handle = load(subject.name, device=subject.device, dtype=subject.dtype)
+        assert handle.digest == subject.digest, f"{subject.name} has changed since it was checked"
+        handle.subject = subject  # its sibling may have been named by the user
+        return handle
+
+
+def writable(folder: Path) -> Path:
+    """`folder`, made where it is missing.
+
+    Raises:
+        HoldfastError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise HoldfastError(
+            f"a folder that can be written to at {str(folder)!r}",
+            found=error.strerror or str(error),
+            remedy="Choose another with --out.",
+        ) from None
+    return folder
+
+
+def public(name: str) -> str:
+    """A model's or a domain's name without the folders of this machine."""
+    return Path(name).resolve().name if Path(name).exists() else name
