@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+Products = Literal["none", "passes", "all"]
+"""Which matrix products are counted: those of passes, or those of the method's own as well."""
+
+_WITHOUT_FORMULA = ("linalg", "cdist")  # what an operator is called that torch cannot count
+
+_PROBE = (1, 3)  # zeros in this shape are how `models` finds a model's parts, on nobody's bill
+
 
 @dataclass
 class Count:
-    """What was seen so far.
+    """What was seen so far. A copy of a watched model is watched as well.
 
     Attributes:
         tokens: that entered the model. queries: sequences that did without a gradient.
         backward: passes. steps: of torch's optimisers.
-        flops: of the matrix products of all passes.
+        flops: of the matrix products that were to be counted.
+        without_formula: operators that ran beside the passes and that torch cannot count.
         inputs: the rows of token ids, pass by pass; none where embeddings were put in.
     """
 
@@ -29,27 +37,38 @@ class Count:
     backward: int = 0
     steps: int = 0
     flops: float = 0.0
+    without_formula: set[str] = field(default_factory=set[str])
     inputs: list[list[list[int]]] = field(default_factory=list[list[list[int]]])
 
+    def __deepcopy__(self, _: object) -> Self:
+        """Itself: the hooks of a copied model count here too."""
+        return self
+
     @contextmanager
-    def watching(self, model: Any, *, flops: bool = False) -> Generator[None]:
-        """Counts all that happens inside; `flops` too where asked, which is slower.
+    def watching(self, model: Any, products: Products = "none") -> Generator[None]:
+        """Counts all that happens inside; `products` too where asked, which is slower.
 
         Attention is done with plain matrix products meanwhile: fused ones cannot be counted.
         """
-        products = _Products(self) if flops else None
         with ExitStack() as stack:
             stack.callback(register_optimizer_step_post_hook(self._stepped).remove)
             hook = model.register_forward_pre_hook(self._entered, with_kwargs=True)
             stack.callback(hook.remove)
-            if products is not None:
-                stack.enter_context(products.of_passes(model))
+            counter = _Products(self)
+            if products == "passes":
+                stack.enter_context(counter.of_passes(model))
+            elif products == "all":
+                stack.enter_context(_eager(model))
+                stack.enter_context(counter)
             for name in ("backward", "grad"):
-                stack.enter_context(self._passed_back(name, products))
+                inside = counter if products == "passes" else nullcontext()
+                stack.enter_context(self._passed_back(name, inside))
             yield
 
     def _entered(self, _: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         ids = named.get("input_ids", arguments[0] if arguments else None)
+        if ids is not None and ids.shape == _PROBE and not ids.any():
+            return
         entered = named["inputs_embeds"][..., 0] if ids is None else ids
         self.tokens += entered.numel()
         cache = named.get("past_key_values")
@@ -62,15 +81,13 @@ class Count:
         self.steps += 1
 
     @contextmanager
-    def _passed_back(self, name: str, products: _Products | None) -> Generator[None]:
+    def _passed_back(self, name: str, counter: AbstractContextManager[Any]) -> Generator[None]:
         """`torch.autograd.backward` or `grad` with our counting around it."""
         original: Callable[..., Any] = getattr(torch.autograd, name)
 
         def counted(*arguments: Any, **named: Any) -> Any:
             self.backward += 1
-            if products is None:
-                return original(*arguments, **named)
-            with products:
+            with counter:
                 return original(*arguments, **named)
 
         setattr(torch.autograd, name, counted)
@@ -90,16 +107,14 @@ class _Products(TorchDispatchMode):
     @contextmanager
     def of_passes(self, model: Any) -> Generator[None]:
         """Counts within the model's own passes, and nothing between them."""
-        before = model.config._attn_implementation
-        model.set_attn_implementation("eager")
         begin = model.register_forward_pre_hook(self._begin)
         end = model.register_forward_hook(self._end, always_call=True)
         try:
-            yield
+            with _eager(model):
+                yield
         finally:
             begin.remove()
             end.remove()
-            model.set_attn_implementation(before)
 
     def _begin(self, *_: Any) -> None:
         self.__enter__()
@@ -113,7 +128,21 @@ class _Products(TorchDispatchMode):
         """Runs `func` and counts it if it is a product."""
         del types
         out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        operator = func._overloadpacket
+        formula = flop_registry.get(operator)
         if formula is not None:
             self._count.flops += formula(*args, **(kwargs or {}), out_val=out)
+        elif any(word in operator.__name__ for word in _WITHOUT_FORMULA):
+            self._count.without_formula.add(operator.__name__)
         return out
+
+
+@contextmanager
+def _eager(model: Any) -> Generator[None]:
+    """Attention in plain matrix products."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

@@ -17,6 +17,7 @@ from holdfast.core import Access, Info, Seed, Space, registry
 from holdfast.core.checks import require_one_of, require_positive, require_whole
 from holdfast.models import Asking, Full, load
 from holdfast.testing import AttackContract, check_attack, toy_data, toy_domain, toy_folder
+from holdfast.testing.bench import fresh_benches
 from holdfast.train import AdamW, batches, fit
 
 Fault = Literal[
@@ -111,10 +112,8 @@ def held(fault: Fault, promise: str) -> None:
 @pytest.fixture(autouse=True)
 def fresh_toys():
     """What a fault has spoiled is loaded anew; a spoiled tokenizer shows in no fingerprint."""
-    from holdfast.testing import contract
-
     yield
-    contract._loaded.cache_clear()
+    fresh_benches()
 
 
 RUNS = (
