@@ -30,8 +30,9 @@ def forward_states(
 ) -> tuple[Tensor, list[Tensor]]:
     """The same, and the residual stream as L + 1 states (b, t, d): block inputs, last output.
 
-    A backward pass is billed from the deepest place that a gradient comes from: whole from the
-    logits, l / L of the blocks from the input of block l.
+    A backward pass is billed from the deepest place that a gradient comes from: all blocks from
+    the logits, the first l of them from the input of block l; less those at the bottom in which
+    nothing is trained, since it ends above them.
     """
     states: list[Tensor] = []
     with hooks.captured(anatomy, lambda _, x: states.append(x)):
@@ -44,11 +45,15 @@ def forward_states(
             meter.count_backward(round(share * tokens), round(share * pairs), heads)
         passed.append(True)
 
+    last, still = len(states) - 1, 0
+    if not meter.flops.frozen:  # a formula that freezes something leaves these blocks out itself
+        first = next((at for at, state in enumerate(states) if state.requires_grad), last)
+        still = max(first - 1, 0)  # the block before the first such state is trained
     for layer, state in enumerate(states):
         if state.requires_grad:
-            state.register_hook(partial(count, layer / (len(states) - 1), 0))
+            state.register_hook(partial(count, max(layer - still, 0) / last, 0))
     if logits.requires_grad:
-        logits.register_hook(partial(count, 1.0, heads))
+        logits.register_hook(partial(count, (last - still) / last, heads))
     return logits, states
 
 

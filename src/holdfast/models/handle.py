@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.core import Completion, Message, Seed, SpecError, Subject
+from holdfast.core import Completion, Seed, SpecError, Subject
 from holdfast.models import gradients, hooks, passes, training
 from holdfast.models.adapters import adapter_flops, low_rank, merged, settled
 from holdfast.models.anatomy import Anatomy, examine
@@ -22,7 +21,7 @@ from holdfast.models.edits import Edits, edited
 from holdfast.models.flops import Flops
 from holdfast.models.generation import Choose, Sampler, greedy, write
 from holdfast.models.journal import Journal
-from holdfast.models.memo import Key, Memo
+from holdfast.models.memo import Key, Memo, told_apart
 from holdfast.models.meter import Meter
 from holdfast.models.seeds import generator
 from holdfast.models.training import Full, LowRank, Weights
@@ -171,7 +170,7 @@ class Handle:
         if temperature > 0.0 and seed is not None:
             choose = Sampler(temperature, top_p, generator(seed, self.device))
         settings = (max_new_tokens, prefill, temperature, top_p, seed, asking)
-        times = _times(prompts) if temperature > 0.0 else [0] * len(prompts)
+        times = told_apart(prompts) if temperature > 0.0 else [0] * len(prompts)
         keys = [(tuple(p), (*settings, n)) for p, n in zip(prompts, times, strict=True)]
         memo = self._memo or Memo()
         left = list(dict.fromkeys(key for key in keys if key not in memo.answers))
@@ -276,7 +275,7 @@ class Handle:
         """Yields the weights that `spec` allows to train; all is undone on exit."""
         with self._fresh_memo():
             if isinstance(spec, Full):
-                with training.full(self.model) as weights:
+                with training.full(self.model, self.anatomy.blocks, spec) as weights:
                     yield weights
                 return
             flops = adapter_flops(self.meter.flops, self.model, self.anatomy, spec)
@@ -395,13 +394,3 @@ class Handle:
     def _settle(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _times(prompts: Sequence[Prompt]) -> list[int]:
-    """How often each prompt stood before in the list: its sample's number."""
-    seen: Counter[tuple[Message, ...]] = Counter()
-    times: list[int] = []
-    for prompt in map(tuple, prompts):
-        times.append(seen[prompt])
-        seen[prompt] += 1
-    return times

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,3 +22,13 @@ class Memo:
         default_factory=dict[tuple[Key, Any], Completion]
     )
     firsts: dict[tuple[Key, Any], Tensor] = field(default_factory=dict[tuple[Key, Any], Tensor])
+
+
+def told_apart(prompts: Iterable[Iterable[Message]]) -> list[int]:
+    """How often each prompt stood before in the list: its sample's number."""
+    seen: Counter[Key] = Counter()
+    numbers: list[int] = []
+    for prompt in map(tuple, prompts):
+        numbers.append(seen[prompt])
+        seen[prompt] += 1
+    return numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,19 @@ _FIRST = Seed(0)
 
 @dataclass(frozen=True)
 class Full:
-    """Every parameter."""
+    """Every parameter, or those of some blocks and nothing else.
+
+    Attributes:
+        blocks: indices of the blocks that are trained; the whole model unless given.
+    """
+
+    blocks: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.blocks is not None and (not self.blocks or min(self.blocks) < 0):
+            raise SpecError(
+                "indices of blocks, from 0", found=str(self.blocks), remedy="Leave it out for all."
+            )
 
 
 @dataclass(frozen=True)
@@ -60,12 +72,20 @@ class Weights:
 
 
 @contextmanager
-def full(model: nn.Module) -> Generator[Weights]:
-    """Every parameter trainable; on exit each has its old bits and flag, and no gradient.
+def full(model: nn.Module, blocks: Sequence[nn.Module], spec: Full) -> Generator[Weights]:
+    """What `spec` names trainable; on exit each has its old bits and flag, and no gradient.
 
     The old values wait in host memory meanwhile. The model stays in evaluation mode: no dropout.
     """
-    named = [(n, p) for n, p in model.named_parameters() if p.is_floating_point()]
+    if spec.blocks is not None and max(spec.blocks) >= len(blocks):
+        raise SpecError(
+            f"indices of blocks below {len(blocks)}",
+            found=str(spec.blocks),
+            remedy="Count from 0 at the embeddings.",
+        )
+    chosen = [model] if spec.blocks is None else [blocks[at] for at in spec.blocks]
+    among = {p for part in chosen for p in part.parameters() if p.is_floating_point()}
+    named = [(n, p) for n, p in model.named_parameters() if p in among]
     kept: list[Tensor] = [p.detach().to("cpu", copy=True) for _, p in named]
     flags = [p.requires_grad for _, p in named]
     try:
