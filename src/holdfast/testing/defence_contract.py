@@ -14,10 +14,11 @@ from torch import Tensor
 from holdfast.core import Defence, DefenceInfo, Spend
 from holdfast.engine.pristine import hooks
 from holdfast.models import Handle, Journal, load
-from holdfast.testing.bench import Bench, bench, work
+from holdfast.testing.bench import Bench, bench, same, work
 from holdfast.testing.lock import toy_domain, toy_folder
 from holdfast.testing.method_contract import MethodContract, hold
 from holdfast.testing.settings_checks import is_described
+from holdfast.testing.state import State
 
 _LONGEST = 64  # units within which a defence with small settings must have ended
 _CLOSE = 1e-4  # between logits of adapters beside weights and in them
@@ -51,17 +52,19 @@ class DefenceContract(MethodContract):
     def test_its_end_is_shown(self) -> None:
         """Every yield but the last follows work on the bill; the last follows none at all."""
         place = bench()
+        before = State(place.target)
         with closing(place.steps(self.defence, self.room, 0)) as steps:
             seen = [(Spend(), _weights(place.target))]
             for _ in itertools.islice(steps, _LONGEST):
                 seen.append((work(place.target), _weights(place.target)))
             assert next(steps, None) is None, f"had not ended after {_LONGEST} yields"
+        same(before, place.target, "run past its end")
         bills = [bill for bill, _ in seen]
         assert len(bills) >= 3, "must yield after its work, and once more at its end"
         assert bills[-1] == bills[-2], "billed something between its last two yields"
         assert _equal(seen[-1][1], seen[-2][1]), "changed weights between its last two yields"
-        for unit, (before, after) in enumerate(itertools.pairwise(bills[:-1]), start=1):
-            assert before != after, f"yielded without work before unit {unit}, as at its end"
+        for unit, (earlier, later) in enumerate(itertools.pairwise(bills[:-1]), start=1):
+            assert earlier != later, f"yielded without work before unit {unit}, as at its end"
         asked = getattr(self.defence, "steps", len(bills) - 2)
         assert len(bills) - 1 == asked + 1, f"yielded {len(bills) - 1} times in {asked} steps"
 
