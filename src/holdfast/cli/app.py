@@ -14,7 +14,18 @@ from typer.main import get_command
 from holdfast import __version__
 from holdfast.core import HoldfastError
 
-COMMANDS = ("audit", "harden", "report", "attacks", "list", "show", "domain", "organism", "doctor")
+COMMANDS = (
+    "audit",
+    "harden",
+    "study",
+    "report",
+    "attacks",
+    "list",
+    "show",
+    "domain",
+    "organism",
+    "doctor",
+)
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _INTERRUPTED = 130  # what typer makes of Ctrl-C

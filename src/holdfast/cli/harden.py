@@ -38,6 +38,12 @@ def harden(  # noqa: PLR0913 - each parameter is an option of the command
     device: Annotated[Text, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
     dtype: Annotated[Text, typer.Option(help="float32, bfloat16 or float16.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what the folder holds.")] = False,
+    tune: Annotated[
+        int | None, typer.Option(help="Try N settings; write and report the best.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="With --tune: processes that share an audit; 0 chooses.")
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON on the standard output.")
     ] = False,
@@ -58,6 +64,9 @@ def harden(  # noqa: PLR0913 - each parameter is an option of the command
     }  # fmt: skip
     asked = _with_settings(defence, settings or [])
     try:
+        if tune is not None:
+            _tune(model, asked, tune, out, workers, options, as_json=as_json)
+            return
         done = verbs.harden(model, asked, out, watch=watch(), **options)
     except KeyboardInterrupt:
         typer.echo(
@@ -86,6 +95,35 @@ def _with_settings(defences: list[str], settings: list[str]) -> list[str]:
         )
     (one,) = defences
     return [",".join([one if ":" in one else f"{one}:{settings.pop(0)}", *settings])]
+
+
+def _tune(
+    model: str,
+    asked: list[str],
+    trials: int,
+    out: str,
+    workers: int,
+    options: HardenOptions,
+    *,
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+
+    from holdfast import verbs
+    from holdfast.cli.hardening import watch
+    from holdfast.core import SpecError
+    from holdfast.report.tuning import print_tuning, tuning_json
+
+    if len(asked) > 1:
+        raise SpecError(
+            "one defence to tune", found=str(len(asked)), remedy="Tune one after the other."
+        )
+    found = verbs.tune(model, asked[0], trials, out, watch=watch(), workers=workers, **options)
+    if as_json:
+        typer.echo(json.dumps(tuning_json(found), ensure_ascii=False, allow_nan=False))
+        return
+    print_tuning(found, Console())
+    _print(found.hardened, as_json=False)
 
 
 def _print(done: Hardened, *, as_json: bool) -> None:

@@ -10,12 +10,25 @@ from holdfast.verbs.auditing import (
     audit,
     check_attacks,
     folder_of,
+    measure,
     plan,
     report,
 )
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden
+from holdfast.verbs.studying import (
+    Part,
+    StudyPlan,
+    finished,
+    left,
+    plan_defences,
+    read_defences,
+    study_defences,
+)
+from holdfast.verbs.tuning import Tuned, tune
 
 __all__ = [
-    "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options", "Watch",
-    "audit", "check_attacks", "folder_of", "harden", "plan", "report",
+    "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options", "Part",
+    "StudyPlan", "Tuned", "Watch", "audit", "check_attacks", "finished", "folder_of", "harden",
+    "left", "measure", "plan", "plan_defences", "read_defences", "report", "study_defences",
+    "tune",
 ]  # fmt: skip

@@ -73,6 +73,17 @@ def audit(
         HoldfastError: something that was asked for cannot be; before any weights are loaded.
         Interrupted: the user pressed Ctrl-C; the same call goes on from there.
     """
+    return _reported(measure(model, progress=progress, **options), folder_of(model, options))
+
+
+def measure(
+    model: str = MODEL, *, progress: Progress | None = None, **options: Unpack[Options]
+) -> Results:
+    """What `audit` measures, without a report.
+
+    Raises:
+        HoldfastError, Interrupted: as `audit`.
+    """
     asked = _checked(options)
     target, reference, load = _subjects(model, options)
     folder = writable(folder_of(model, options))
@@ -80,8 +91,7 @@ def audit(
         made = engine_plan(asked, target, reference, ledger.records())
         note = manifest(made, _command(model, options))
         run(made, load, ledger, note, progress, _workers(options.get("workers", 1), made))
-        results = ledger.results()
-    return _reported(results, folder)
+        return ledger.results()
 
 
 def plan(model: str = MODEL, **options: Unpack[Options]) -> tuple[Plan, frozenset[str]]:
