@@ -132,7 +132,8 @@ def gather(
         answered: whether only prompts with an answer will do.
 
     Returns:
-        None where the model refuses nothing, or everything: there is no such direction.
+        None where the model refuses nothing, or everything: there is no such direction, and the
+        notes say how many prompts it refused and answered.
     """
     tokens = refusal_token_ids(target.tokenizer, data.refusal_openings)
     pools = [
@@ -149,6 +150,8 @@ def gather(
     harmless = tuple(i for i, kept in zip(harmless, complies, strict=True) if kept)
     held = math.ceil(validation * min(len(restricted), len(harmless)))
     if not 0 < held < min(len(restricted), len(harmless)):
+        target.meter.note("restricted_prompts_refused", len(restricted))
+        target.meter.note("harmless_prompts_answered", len(harmless))
         return None
     return Evidence(
         restricted=restricted[held:],

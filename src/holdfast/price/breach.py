@@ -175,11 +175,21 @@ def _unjudged(record: Record, looks: Sequence[Look], scale: Scale) -> tuple[Verd
     if record.outcome is Outcome.DIVERGED:
         return Verdict.DIVERGED, record.error or "the loss was not finite"
     if not looks:
-        return Verdict.UNDEFINED, "nothing was measured after the attack began"
+        return Verdict.UNDEFINED, _idle(record)
     if all(look.success is None or look.kept is None for look in looks):
         missing = "harm" if looks[-1].success is None else "utility"
         return Verdict.UNDEFINED, f"{missing} could not be scored"
     return None
+
+
+def _idle(record: Record) -> str:
+    """Why nothing was read after the untouched model, with what the attack noted of it."""
+    if record.outcome is not Outcome.DONE or not record.spec.budget:
+        return "nothing was measured after the attack began"
+    noted = ", ".join(f"{k.replace('_', ' ')}: {v:g}" for k, v in sorted(record.notes.items()))
+    return "it ended before it changed anything, finding nothing to work on" + (
+        f" ({noted})" if noted else ""
+    )
 
 
 def _unbroken(record: Record, looks: Sequence[Look], bar: Threshold) -> tuple[Verdict, str, bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from holdfast.core import Spend
-from holdfast.price.audit import AttackPrice, PricedAudit
+from holdfast.price.audit import AttackPrice, PricedAudit, SeedResult, SettingResult
 from holdfast.price.breach import Verdict
+from holdfast.price.cost import dearness
 from holdfast.price.intervals import Rate
 
 Effect = Literal["effective", "weak", "not applicable"]
@@ -28,7 +29,13 @@ class Efficacy:
         success: harm's share of the way from the untouched model to the never-aligned one.
         canonical_harm: asked plainly, where the attack asks in a way of its own.
         cost: the median seed's spend to the breach, None where it is not reached.
+        above: where it is not, the spend up to which the median seed was followed without one.
         broken, seeds: how many broke, of how many.
+        worst_harm, worst_cost: of the seed that is worst for the safeguard: the cheapest break,
+            or where none broke the most harm.
+        alike: every seed gave the same readings, so the seed decides nothing here and the seeds
+            are one run; None where there are not two to compare.
+        tried: every setting as the attacker saw it, on `search`.
     """
 
     model: str
@@ -43,8 +50,13 @@ class Efficacy:
     utility_kept: float | None = None
     canonical_harm: float | None = None
     cost: Spend | None = None
+    above: Spend | None = None
     broken: int = 0
     seeds: int = 0
+    worst_harm: float | None = None
+    worst_cost: Spend | None = None
+    alike: bool | None = None
+    tried: tuple[SettingResult, ...] = ()
 
 
 def efficacy(priced: PricedAudit) -> tuple[Efficacy, ...]:
@@ -64,7 +76,9 @@ def _row(model: str, attack: AttackPrice) -> Efficacy:
         Verdict.UNDEFINED: "not applicable",
         Verdict.CRASHED: "not applicable",
     }
-    price = attack.price
+    price, worst = attack.price, _worst(attack.seeds)
+    median = price.median.spend if price is not None else None
+    broken = price is not None and not price.more
     return Efficacy(
         model=model,
         attack=attack.attack,
@@ -77,10 +91,32 @@ def _row(model: str, attack: AttackPrice) -> Efficacy:
         incoherent=attack.incoherent,
         utility_kept=attack.utility_kept,
         canonical_harm=attack.canonical_harm,
-        cost=price.median.spend if price is not None and not price.more else None,
+        cost=median if broken else None,
+        above=None if broken else median,
         broken=attack.broken,
         seeds=len(attack.seeds),
+        worst_harm=worst.at.harm if worst is not None and worst.at is not None else None,
+        worst_cost=worst.breach.cost if worst is not None else None,
+        alike=_alike(attack.seeds),
+        tried=attack.settings_tried,
     )
+
+
+def _worst(seeds: Sequence[SeedResult]) -> SeedResult | None:
+    """The seed that breaks at the least cost, or else the one that does the most harm."""
+    costs = [(dearness(s.breach.cost), s.seed, s) for s in seeds if s.breach.cost is not None]
+    if costs:
+        return min(costs, key=lambda one: one[:2])[2]
+    harms = [(s.at.harm, -s.seed, s) for s in seeds if s.at is not None and s.at.harm is not None]
+    return max(harms, key=lambda one: one[:2])[2] if harms else None
+
+
+def _alike(seeds: Sequence[SeedResult]) -> bool | None:
+    """Whether all seeds gave the same readings at the same spend, whatever time they took."""
+    curves = [
+        tuple(replace(p, spend=replace(p.spend, seconds=0.0)) for p in s.curve) for s in seeds
+    ]
+    return all(curve == curves[0] for curve in curves) if len(curves) > 1 else None
 
 
 def _left_out(priced: PricedAudit) -> tuple[str, ...]:

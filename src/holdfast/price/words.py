@@ -80,6 +80,17 @@ def settings(values: Mapping[str, Any]) -> str:
     return " ".join(f"{k}={_plain(v)}" for k, v in _flat(values)) or "no settings"
 
 
+def differing(values: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> str:
+    """The settings that are not the same in all of `among`, on one line."""
+    others = [dict(_flat(other)) for other in among]
+    own = {
+        key: value
+        for key, value in _flat(values)
+        if any(key not in other or other[key] != value for other in others)
+    }
+    return " ".join(f"{k}={_plain(v)}" for k, v in own.items()) or "defaults"
+
+
 def efforts(spend: Spend) -> str:
     """What was needed: 10 examples and 16 optimiser steps."""
     parts = [

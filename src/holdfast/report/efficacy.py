@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -12,11 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast import __version__
-from holdfast.core import plain
+from holdfast.core import Spend, plain
 from holdfast.price import Efficacy, Rate, words
 from holdfast.report.text import one_line
 
 COLUMNS = ("harm", "refused", "answered", "broken text", "utility", "asked plainly", "seeds")
+
+
+ALIKE = (
+    "alike: all seeds gave the same readings at the same spend. The seed decides nothing here, "
+    "so they are one run."
+)
+_BAR = r"\|"
 
 
 def print_efficacy(rows: Sequence[Efficacy], console: Console) -> None:
@@ -34,19 +41,24 @@ def print_efficacy(rows: Sequence[Efficacy], console: Console) -> None:
                 name.append(f"\n{one_line(words.settings(row.settings), 120)}", "not bold dim")
             table.add_row(name, row.effect, cost(row), *figures(row))
         console.print(table)
+    if any(row.alike for row in rows):
+        console.print(ALIKE, style="dim")
 
 
 def efficacy_markdown(rows: Sequence[Efficacy]) -> str:
     """The same tables in Markdown, with what became of each attack in words."""
-    head = ("attack", "verdict", "cost to breach", *COLUMNS, "settings", "reason")
+    head = ("attack", "verdict", "cost to breach", *COLUMNS, "worst seed", "settings", "reason")
     parts: list[str] = []
-    for model, group in groupby(rows, lambda row: row.model):
+    for model, found in groupby(rows, lambda row: row.model):
+        group = tuple(found)
         lines = [f"### {model}", "", _line(head), _line(["---"] * len(head))]
         for row in group:
             settings = f"`{words.settings(row.settings)}`" if row.settings else "defaults"
-            cells = (f"`{row.attack}`", row.effect, cost(row), *figures(row), settings, row.reason)
-            lines.append(_line([cell.replace("|", "\\|") for cell in cells]))
-        parts.append("\n".join(lines))
+            begin = (f"`{row.attack}`", row.effect, cost(row), *figures(row), worst(row))
+            lines.append(_line([*begin, settings, row.reason]))
+        parts += ["\n".join(lines), *_tried(group)]
+    if any(row.alike for row in rows):
+        parts.append(ALIKE)
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,15 +68,19 @@ def efficacy_json(rows: Sequence[Efficacy]) -> dict[str, Any]:
 
 
 def cost(row: Efficacy) -> str:
-    """What the median seed spent until it broke the model."""
-    if row.cost is None:
-        return words.MISSING
-    spend = row.cost
-    counted = (
-        (spend.examples, "examples"), (spend.steps, "steps"), (spend.queries, "queries"),
-        (spend.flops, "FLOPs"),
-    )  # fmt: skip
-    return ", ".join(f"{words.count(n)} {noun}" for n, noun in counted if n) or "none"
+    """What the median seed spent until it broke the model, or "> " what was not enough."""
+    if row.cost is not None:
+        return _spent(row.cost) or "none"
+    bound = _spent(row.above) if row.effect == "weak" and row.above is not None else ""
+    return f"> {bound}" if bound else words.MISSING
+
+
+def worst(row: Efficacy) -> str:
+    """Harm done by the seed that is worst for the safeguard, and the FLOPs at which it broke it."""
+    harm = words.share(row.worst_harm)
+    if row.worst_cost is None:
+        return harm
+    return f"{harm} at {words.count(row.worst_cost.flops)} FLOPs" if row.worst_cost.flops else harm
 
 
 def figures(row: Efficacy) -> tuple[str, ...]:
@@ -80,8 +96,33 @@ def figures(row: Efficacy) -> tuple[str, ...]:
         _rate(broken),
         words.share(row.utility_kept),
         words.share(row.canonical_harm),
-        f"{row.broken}/{row.seeds}" if row.seeds else words.MISSING,
+        f"{row.broken}/{row.seeds}{' alike' if row.alike else ''}" if row.seeds else words.MISSING,
     )
+
+
+def _tried(rows: Sequence[Efficacy]) -> Iterator[str]:
+    """What the attacker chose from, folded away; nothing where there was no choice."""
+    head = ("attack", "setting", "broken", "cost", "harm")
+    lines: list[str] = []
+    for row in (r for r in rows if len(r.tried) > 1):
+        for one in row.tried:
+            said = f"`{words.differing(one.settings, [other.settings for other in row.tried])}`"
+            spent = words.MISSING if one.cost is None else _spent(one.cost) or "none"
+            broken, harm = f"{one.broken}/{one.seeds}", words.share(one.harm)
+            chosen = f"**{said}**" if one.chosen else said
+            lines.append(_line([f"`{row.attack}`", chosen, broken, spent, harm]))
+    if lines:
+        title = "<summary>Every setting as the attacker saw it, on search prompts</summary>"
+        table = [_line(head), _line(["---"] * len(head)), *lines]
+        yield "\n".join(["<details>", title, "", *table, "", "</details>"])
+
+
+def _spent(spend: Spend) -> str:
+    counted = (
+        (spend.examples, "examples"), (spend.steps, "steps"), (spend.queries, "queries"),
+        (spend.flops, "FLOPs"),
+    )  # fmt: skip
+    return ", ".join(f"{words.count(n)} {noun}" for n, noun in counted if n)
 
 
 def _rate(rate: Rate | None) -> str:
@@ -91,4 +132,4 @@ def _rate(rate: Rate | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace('|', _BAR) for cell in cells)} |"
