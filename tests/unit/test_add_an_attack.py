@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
-import tomllib
-from pathlib import Path
 
 import pytest
+from tests import plug_ins
 from typer.testing import CliRunner
 
 import holdfast
@@ -16,35 +14,20 @@ from holdfast.cli.app import app
 from holdfast.core.registry import names
 from holdfast.testing import AttackContract, check_attack
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-an-attack.md"
-BLOCK = re.compile(r"\*\*`(?P<file>[\w.]+)`\*\*\n\n```\w+\n(?P<text>.*?)```", re.DOTALL)
-FILES = {found["file"]: found["text"] for found in BLOCK.finditer(PAGE.read_text("utf-8"))}
+PAGE = plug_ins.DOCS / "add-an-attack.md"
+FILES = plug_ins.files_of(PAGE)
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """The page's files on the path, with what an installer writes of their entry points."""
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text, "utf-8")
-    project = tomllib.loads(FILES["pyproject.toml"])["project"]
-    about = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    points = [
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
-        for group, entries in project["entry-points"].items()
-    ]
-    (about / "entry_points.txt").write_text("\n".join(points))
-    monkeypatch.syspath_prepend(tmp_path)
-    yield
-    for module in ("holdfast_noise", "test_noise"):
-        sys.modules.pop(module, None)
+    """The page's plug-in."""
+    with plug_ins.installed(FILES, tmp_path, monkeypatch):
+        yield
 
 
 def test_it_fits_on_a_page() -> None:
     assert set(FILES) == {"holdfast_noise.py", "pyproject.toml", "test_noise.py"}
-    assert len(FILES["holdfast_noise.py"].splitlines()) <= 80
-    assert max(map(len, FILES["holdfast_noise.py"].splitlines())) <= 110
+    assert plug_ins.fits_on_a_page(FILES["holdfast_noise.py"])
 
 
 def test_it_keeps_the_contract(installed) -> None:
