@@ -17,7 +17,7 @@ from holdfast.core.registry import names
 from holdfast.engine import configure, parse_method
 from holdfast.models import load
 from holdfast.testing import DefenceContract, check_defence, toy_domain, toy_folder
-from holdfast.train import batch_loss, lessons
+from holdfast.train import SGD, batch_loss, lessons
 
 PAGE = plug_ins.DOCS / "add-a-defence.md"
 FILES = plug_ins.files_of(PAGE)
