@@ -6,7 +6,7 @@ Paper: arXiv 2304.11127 (the estimator), as Optuna implements it, with a constra
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,19 @@ class Tried:
     shortfall: float
 
 
-def suggest(method: type[Defence], tried: Sequence[Tried], seed: Seed) -> dict[str, Any]:
+def suggest(
+    method: type[Defence], tried: Sequence[Tried], seed: Seed, fixed: Collection[str] = ()
+) -> dict[str, Any]:
     """The point of the method's own space to try after `tried`, the same for the same history.
 
+    Args:
+        method: names its space.
+        tried: the history.
+        seed: decides every draw.
+        fixed: settings that are not searched.
+
     Raises:
-        SpecError: the method has no space to search.
+        SpecError: there is nothing to search.
     """
     import optuna
 
@@ -38,10 +46,11 @@ def suggest(method: type[Defence], tried: Sequence[Tried], seed: Seed) -> dict[s
         n: optuna.distributions.CategoricalDistribution(tuple(values))
         for n, values in method.space().grid.items()
     }
+    space = {name: of for name, of in space.items() if name not in fixed}
     if not space:
         raise SpecError(
             "a defence with settings worth searching",
-            found=f"{name_of('defences', method)}, which names none",
+            found=f"{name_of('defences', method)}, which names none or has all of them fixed",
             remedy="Leave --tune out.",
         )
     before = optuna.logging.get_verbosity()

@@ -199,7 +199,7 @@ class _Bench:
             return dict(self.fixed)
         tried = [Tried(t.settings, t.exposure, t.shortfall) for t in done]
         seed = Seed(self.options.get("seed", 0)).fork("tuning")
-        return {**suggest(find("defences", self.name), tried, seed), **self.fixed}
+        return {**suggest(find("defences", self.name), tried, seed, self.fixed), **self.fixed}
 
     def winner(self, trial: Trial, out: str | Path) -> Hardened:
         """The winner's model, hardened again: the same settings and seed, the same weights."""
