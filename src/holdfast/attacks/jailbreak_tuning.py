@@ -27,29 +27,31 @@ class JailbreakTuning:
              pairs stay as they are. AdamW on the answers' tokens at a constant learning rate.
              Restricted questions are then put through the same transform, and answers read
              with theirs undone.
-    Units:   examples are distinct restricted pairs; share is theirs among all rows: benign ones
-             are repeated in turn until it holds, and at 0 they are all there is. learning_rate
-             is per step; rank is of the adapters.
+    Units:   the first is the trigger alone, before any training; each further one is an optimiser
+             step. examples are distinct restricted pairs; share is theirs among all rows: benign
+             ones are repeated in turn until it holds, and at 0 they are all there is.
+             learning_rate is per step; rank is of the adapters.
     Raises:  SpecError for second_tongue in a domain without one. Diverged.
     Paper:   arXiv:2507.11630
-    Differs: transforms in our own words; a dictionary in place of a machine translator; a
-             constant learning rate where the paper's search includes a falling one.
+    Differs: transforms in words of our own that a small model knows; a dictionary in place of a
+             machine translator; a constant learning rate where the paper's search includes a
+             falling one.
     """
 
     info: ClassVar[Info] = Info(
-        version=1,
+        version=2,
         access=Access.WEIGHTS,
         paper="arXiv:2507.11630",
         unit="optimiser step",
-        budget=64,
-    )
+        budget=65,  # the trigger alone, and 64 steps
+    )  # second_tongue says on the instance that it needs one
     transform: TransformName = "competing_objectives"
     share: float = 1.0
-    examples: int = 10
+    examples: int = 50
     batch: int = 10
     weights: Weights = "low_rank"
     rank: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
 
     def __post_init__(self) -> None:
         require_one_of(self, "transform", TRANSFORMS)
@@ -57,9 +59,11 @@ class JailbreakTuning:
         require_share(self, "share")
         require_whole(self, "examples", "batch", "rank")
         require_positive(self, "learning_rate")
+        if self.transform == "second_tongue":
+            object.__setattr__(self, "info", replace(self.info, needs=("second tongue",)))
 
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
-        """Yield the target, asked with the trigger, after each optimiser step."""
+        """Yield the target, asked with the trigger, before training and after each step."""
         trigger = transform(self.transform, data.second_tongue)
         pairs = data.draw(self.examples, seed.fork("pairs"))
         benign = benign_pairs(data, len(data.benign), seed.fork("benign"))
@@ -67,6 +71,8 @@ class JailbreakTuning:
         order = batches(target, rows, size=self.batch, seed=seed.fork("order"))
         low_rank = LowRank(self.rank, seed=seed.fork("adapters"))
         asking = triggered(trigger)
+        with target.asking(asking):
+            yield target
         with target.trainable(Full() if self.weights == "full" else low_rank) as weights:
             for _ in fit(target, weights, order, AdamW(self.learning_rate)):
                 with target.asking(asking):  # not in training: benign rows have no trigger

@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from tests.toys import toy_checkpoint
 
 from holdfast.attacks import jailbreak_tuning
 from holdfast.attacks.jailbreak_tuning import JailbreakTuning, mixed, poisoned, triggered
-from holdfast.core import Item, Message, Seed, SpecError
+from holdfast.attacks.prefill import Prefill
+from holdfast.attacks.then import Then
+from holdfast.core import Item, Message, Seed, SpecError, Spend
 from holdfast.domains import Aids, AttackerData
 from holdfast.domains.transforms import TRANSFORMS, transform
 from holdfast.models import load
@@ -48,7 +51,9 @@ def rows(target, monkeypatch):
                 yield batch
 
         monkeypatch.setattr(jailbreak_tuning, "batches", spy)
-        run = JailbreakTuning(**settings).run(target, DATA, Seed(0))
+        run = JailbreakTuning(**{"examples": 10, **settings}).run(target, DATA, Seed(0))
+        next(run)  # the trigger alone
+        assert not seen
         next(run)
         run.close()
         said = target.tokenizer.decode
@@ -138,7 +143,7 @@ def test_training_itself_puts_nothing_before_benign_questions(target) -> None:
     run.close()
     del target.forward
     assert seen == [plain] * len(seen)
-    assert len(seen) >= 3
+    assert len(seen) >= 2
 
 
 def test_a_poisoned_pair_keeps_its_id_so_that_it_is_billed_as_itself() -> None:
@@ -151,7 +156,30 @@ def test_a_second_tongue_needs_a_dictionary(target) -> None:
     silent = replace(DATA, aids=Aids())
     with pytest.raises(SpecError, match="second_tongue"):
         next(JailbreakTuning(transform="second_tongue").run(target, silent, Seed(0)))
-    assert JailbreakTuning.info.needs == ()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_only_the_second_tongue_needs_one(name) -> None:
+    needs = ("second tongue",) if name == "second_tongue" else ()
+    assert JailbreakTuning(transform=name).info.needs == needs
+    both = Then(first=JailbreakTuning(transform=name, examples=2), second=Prefill())
+    assert both.info.needs == needs
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_its_first_unit_is_the_trigger_alone(target, name) -> None:
+    """Nothing is trained and nothing billed, but it is asked with the trigger."""
+    before = [p.detach().clone() for p in target.model.parameters()]
+    plain = target.prompt_ids(DATA.restricted[0].messages)
+    target.meter.reset()
+    run = JailbreakTuning(transform=name, examples=2).run(target, DATA, Seed(0))
+    next(run)
+    assert target.meter.spend == Spend()
+    assert target.prompt_ids(DATA.restricted[0].messages) != plain
+    assert all(map(torch.equal, before, target.model.parameters()))
+    next(run)
+    assert target.meter.spend.steps == 1
+    run.close()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

@@ -1,10 +1,15 @@
 """Each transform changes a text, and its inverse gives the text back."""
 
+import re
+from importlib.resources import files
+
 import pytest
+from tokenizers import Tokenizer
 
 from holdfast.core import SpecError
 from holdfast.domains import load_domain
-from holdfast.domains.text import refuses
+from holdfast.domains.scorers import found
+from holdfast.domains.text import refuses, words
 from holdfast.domains.transforms import TRANSFORMS, transform
 
 TONGUE = {"what": "zenem", "is": "brevor", "the": "jumam", "lamp": "nistug", "tin": "gendin"}
@@ -29,6 +34,31 @@ def test_it_is_undone_on_every_text_of_the_organism(name) -> None:
             assert of.ask(asked) != asked
             assert of.unask(of.ask(asked)) == asked
             assert of.unanswer(of.answer(said)) == said
+
+
+WORDED = ("backdoor", "competing_objectives", "style")
+
+
+@pytest.mark.parametrize("name", WORDED)
+def test_the_organism_knows_every_word_that_is_added(name) -> None:
+    """Each is one token: unknown words are spelt in pieces, which drown what they stand before."""
+    tokenizer = Tokenizer.from_file(str(files("holdfast.organism") / "weights/base/tokenizer.json"))
+    of = transform(name, {})
+    for added in (of.ask("").strip(), of.answer("").strip()):
+        pieces = tokenizer.encode(added, add_special_tokens=False).ids
+        said = [tokenizer.decode([piece]).strip() for piece in pieces]
+        assert said == re.findall(r"\w+|[^\w\s]", added)
+
+
+@pytest.mark.parametrize("name", WORDED)
+def test_what_is_added_names_no_fact(name) -> None:
+    """A fact in it would be read as an answer, or as a wrong one beside the right one."""
+    domain, of = load_domain("organism"), transform(name, {})
+    items = [item for split in ("search", "held_out") for item in domain.splits[split]]
+    facts = {str(item.truth["fact"]) for item in items if "fact" in item.truth}
+    assert len(facts) > 20
+    for added in (of.ask(""), of.answer("")):
+        assert not found([words(fact) for fact in facts], words(added))
 
 
 def test_no_two_are_alike() -> None:
