@@ -26,7 +26,8 @@ class RetainThenForget:
              restricted one after that; or each step tosses a coin that falls benign with
              probability share. One AdamW throughout, so its moments carry over the switch.
     Units:   examples are distinct pairs of each sort (benign ones: all if fewer); steps is
-             where the run ends; learning_rate is per step; rank is of the adapters.
+             where the run ends; learning_rate is per step, and small: at a larger one benign
+             pairs alone may break the model before the switch; rank is of the adapters.
     Raises:  Diverged after three non-finite losses in a row.
     Paper:   arXiv:2408.00761
     Differs: the paper's corpora are documents; the released code never shuffles them, ours are
@@ -34,11 +35,11 @@ class RetainThenForget:
     """
 
     info: ClassVar[Info] = Info(
-        version=1,
+        version=2,
         access=Access.WEIGHTS,
         paper="arXiv:2408.00761",
         unit="optimiser step",
-        budget=64,
+        budget=65,  # one more than its steps, so that it ends by itself
     )
     examples: int = 100
     batch: int = 10
@@ -47,7 +48,7 @@ class RetainThenForget:
     share: float = 0.4
     weights: Weights = "full"
     rank: int = 16
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-5
 
     def __post_init__(self) -> None:
         require_whole(self, "examples", "batch", "steps", "rank")
@@ -78,6 +79,6 @@ class RetainThenForget:
     def space(cls) -> Space:
         """Where to switch, around the paper's; at two learning rates."""
         return Space(
-            grid={"share": (0.4, 0.6), "learning_rate": (1e-4, 3e-4)},
+            grid={"share": (0.4, 0.6), "learning_rate": (2e-5, 1e-4)},
             ranges={"share": (0.0, 0.9, "linear"), "learning_rate": (1e-6, 1e-3, "log")},
         )

@@ -81,10 +81,14 @@ def test_the_moments_carry_over_the_switch(target) -> None:
     after = batches(target, DATA.draw(8, seed.fork("pairs")), size=2, seed=seed.fork("order"))
     order = [next(before) for _ in range(3)] + [next(after) for _ in range(3)]
     with target.trainable(Full()) as weights:
-        for _ in fit(target, weights, order, AdamW(1e-4)):
+        for _ in fit(target, weights, order, AdamW(attack.learning_rate)):
             pass
         pairs = zip(ours, target.model.parameters(), strict=True)
         assert all(torch.equal(a, b.detach()) for a, b in pairs)
+
+
+def test_its_own_budget_lets_it_show_its_end() -> None:
+    assert RetainThenForget.info.budget == RetainThenForget().steps + 1
 
 
 def test_it_ends_at_its_horizon_in_a_yield_without_work(target) -> None:
