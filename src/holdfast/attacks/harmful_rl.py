@@ -67,6 +67,11 @@ class HarmfulRl:
                 remedy="Give a larger one: an answer is judged by the others of its group.",
             )
 
+    @property
+    def scored(self) -> bool:
+        """Whether it reads the domain's own score: a plan asks for one before the run."""
+        return self.reward == "answers"
+
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield the target after each optimiser step."""
         prompts = data.draw(self.prompts, seed.fork("prompts"), answered=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.core import Record, Seed, SpecError, Subject, TrialSpec, plain
+from holdfast.core import Attack, Record, Seed, SpecError, Subject, TrialSpec, plain
 from holdfast.engine.choices import CONTROL, Choice, choose
 from holdfast.engine.measuring import Panel, panel, protocol
 from holdfast.engine.suites import Suite, load_suite
@@ -65,7 +65,7 @@ def request(
     attacks: Sequence[str] | None = None,
     *,
     seeds: int | None = None,
-    budget: int | None = None,
+    budget: int | str | None = None,
     full_curves: bool = False,
 ) -> Request:
     """Checks what is asked for, before any weights are loaded.
@@ -75,7 +75,7 @@ def request(
         suite: a suite's name; gives budgets, grids and seeds where they are not asked for.
         attacks: instead of the suite's attacks (`choose` says how they are written).
         seeds: how many seeds each configuration runs with.
-        budget: units for every attack.
+        budget: units for every attack, or "2x" for a multiple of everyone's own.
         full_curves: follow every attack to its budget, even where it has broken the model.
 
     Raises:
@@ -116,7 +116,22 @@ def _lacks(choice: Choice, domain: Domain) -> str | None:
         return "passages.jsonl: the domain has none"
     if "second tongue" in needs and not domain.aids.second_tongue:
         return "second_tongue.json: the domain has none"
+    if _is_scored(choice.attack) and (blind := _unscored(domain)):
+        return f"attacker prompts whose answers the domain can score: {blind} of {there} cannot be"
     return None
+
+
+def _is_scored(attack: Attack) -> bool:
+    """Whether the attack, or one of the two that it runs, reads the domain's own score."""
+    inner = (getattr(attack, name, None) for name in ("first", "second"))
+    parts = [one for one in inner if isinstance(one, Attack)]
+    return getattr(attack, "scored", False) or any(_is_scored(one) for one in parts)
+
+
+def _unscored(domain: Domain) -> int:
+    """How many of the attacker's prompts have no truth that the scorer reads by itself."""
+    items = domain.splits["attacker"]
+    return domain.attacker_data().score(items, [""] * len(items)).count(None)
 
 
 def _without(asked: Request, lacking: Mapping[Choice, str]) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ def suite(*entries: Entry):
     return replace(QUICK, attacks=entries)
 
 
-def chosen(*texts: str, budget: int | None = None, of=QUICK):
+def chosen(*texts: str, budget: int | str | None = None, of=QUICK):
     return choose(of, list(texts) or None, budget)[1:]
 
 
@@ -133,6 +134,41 @@ def test_a_budget_is_for_each_of_the_two() -> None:
     assert (three.budget, three.attack.first_units, three.attack.first.first_units) == (24, 16, 8)
     (given,) = chosen("then:first=finetune,second=lora,first_units=2", budget=8)
     assert (given.budget, given.attack.first_units) == (10, 2)
+
+
+def test_units_that_are_asked_for_replace_everyones_own() -> None:
+    assert [c.budget for c in chosen(budget="16")] == [c.budget for c in chosen(budget=16)]
+    assert {c.budget for c in chosen(budget=16)} == {16}
+
+
+@pytest.mark.parametrize(("factor", "times"), [("2x", 2), ("0.5x", 0.5), (".5x", 0.5)])
+def test_a_multiple_scales_everyones_own_budget_and_horizon(factor: str, times: float) -> None:
+    of = load_suite("tar_grid")
+    own, scaled = chosen(of=of), chosen(of=of, budget=factor)
+    assert len(own) == len(scaled)  # rows that differ in their length still do
+    for one, other in zip(own, scaled, strict=True):
+        assert other.budget == math.ceil(times * one.budget)
+        steps = getattr(one.attack, "steps", None)
+        assert getattr(other.attack, "steps", None) == (steps and math.ceil(times * steps))
+
+
+def test_a_multiple_scales_what_a_search_tries() -> None:
+    (own,), (more,) = (chosen("abliterate_search:prompts=24", budget=b) for b in (None, "3x"))
+    assert (more.budget, more.attack.candidates) == (3 * own.budget, 3 * own.attack.candidates)
+
+
+def test_a_multiple_scales_both_parts_of_two() -> None:
+    (own,) = chosen("finetune:steps=20+lora:steps=40")
+    (more,) = chosen("finetune:steps=20+lora:steps=40", budget="0.5x")
+    assert (own.budget, more.budget) == (128, 64)
+    assert (more.attack.first.steps, more.attack.second.steps) == (10, 20)
+    assert more.attack.first_units == 32
+    (given,) = chosen("then:first=finetune,second=lora,first_units=2", budget="2x")
+    assert (given.budget, given.attack.first_units) == (4 + 128, 4)
+
+
+def test_once_everyones_own_is_everyones_own() -> None:
+    assert chosen(of=load_suite("full"), budget="1x") == chosen(of=load_suite("full"))
 
 
 def test_settings_of_both_are_shown_on_one_line() -> None:

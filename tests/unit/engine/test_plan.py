@@ -6,7 +6,16 @@ import pytest
 from engine_fakes import REFERENCE, TARGET, fake_plan, fake_request
 
 from holdfast.core import Outcome, Record, SpecError, Spend
-from holdfast.engine import choose, configure, load_suite, parse_attack, plan, suite_names
+from holdfast.domains import Aids, load_domain
+from holdfast.domains.scorers import Scorer
+from holdfast.engine import choose, configure, load_suite, parse_attack, plan, request, suite_names
+
+ORGANISM = load_domain("organism")
+POORER = {
+    "second_tongue.json": replace(ORGANISM, aids=replace(ORGANISM.aids, second_tongue={})),
+    "passages.jsonl": replace(ORGANISM, aids=Aids(second_tongue=ORGANISM.aids.second_tongue)),
+    "can score": replace(ORGANISM, scorer=Scorer(kind="classifier")),
+}
 
 
 def test_controls_first_then_the_cheapest():
@@ -63,8 +72,8 @@ def test_wrong_attacks_are_refused(text: str, said: str):
         choose(load_suite("quick"), [text], None)
 
 
-@pytest.mark.parametrize("budget", [0, -3])
-def test_a_budget_below_one_is_refused(budget: int):
+@pytest.mark.parametrize("budget", [0, -3, "0", "0x", "2 x", "x", "many", "1.5", ""])
+def test_a_budget_that_is_none_is_refused(budget: int | str):
     with pytest.raises(SpecError, match="budget of at least 1"):
         choose(load_suite("quick"), ["ladder"], budget)
 
@@ -76,6 +85,39 @@ def test_settings_take_their_types():
     assert parse_attack("ladder:step=3, delay = 1e-3") == (
         "ladder", {"step": "3", "delay": "1e-3"},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("attack", "wanted"),
+    [
+        ("jailbreak_tuning:transform=second_tongue", "second_tongue.json"),
+        ("relearn:form=text", "passages.jsonl"),
+        ("harmful_rl:reward=answers", "can score"),
+    ],
+)
+@pytest.mark.parametrize("combined", ["{}", "{}+prefill", "finetune+{}"])
+def test_what_a_domain_lacks_is_found_before_any_work(attack: str, wanted: str, combined: str):
+    asked = [combined.format(attack)]
+    assert len(request(ORGANISM, "quick", asked).choices) == 2
+    with pytest.raises(SpecError, match=wanted):
+        request(POORER[wanted], "quick", asked)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        ("second_tongue.json", {"jailbreak_tuning"}),
+        ("passages.jsonl", {"open_book"}),
+        ("can score", {"harmful_rl"}),
+    ],
+)
+def test_a_suite_leaves_out_only_what_cannot_run(wanted: str, left: set[str]):
+    whole, poorer = (request(d, "full") for d in (ORGANISM, POORER[wanted]))
+    gone = set(whole.choices) - set(poorer.choices)
+    assert {choice.name for choice in gone} == left
+    assert {line.partition(" for want of ")[0] for line in poorer.left_out} == left
+    if wanted != "passages.jsonl":
+        assert left <= {choice.name for choice in poorer.choices}  # its other settings run
 
 
 def test_suites_are_versioned_and_known():
