@@ -26,8 +26,8 @@ class LatentPgd:
              template's tail among them; from zero, steps of one length against each position's
              gradient of the target's cross-entropy, each position cut back to an L2 ball.
     Units:   epsilon is the ball's radius, step a step's length, both in mean norms of the stream
-             where it is changed, which is measured on the prompts; depth is a share of the
-             layers; prompts are restricted ones.
+             at that block and the prompts' last position; depth is a share of the layers;
+             prompts are restricted ones.
     Raises:  Diverged where the loss is not finite.
     Paper:   arXiv:2407.15549
     Differs: one universal change in place of one for each prompt and all of its positions, so

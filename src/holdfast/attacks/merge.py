@@ -63,8 +63,8 @@ class Merge:
 
     @classmethod
     def space(cls) -> Space:
-        """How far to go, beyond the sibling too."""
+        """Both ways, and how far to go, beyond the sibling too."""
         return Space(
-            grid={"alpha": (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)},
+            grid={"method": tuple(_MIXES), "alpha": (0.25, 0.5, 0.75, 1.0, 1.5)},
             ranges={"alpha": (0.1, 1.5, "linear")},
         )

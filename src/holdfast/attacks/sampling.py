@@ -63,9 +63,9 @@ class Sampling:
 
     @classmethod
     def space(cls) -> Space:
-        """The hot end of the paper's temperatures and hotter, with the tail and without it."""
+        """Cooler and hotter than the paper's hottest, with the tail and without it."""
         return Space(
-            grid={"temperature": (1.0, 1.5), "top_p": (0.9, 1.0)},
+            grid={"temperature": (0.7, 1.0, 1.5), "top_p": (0.9, 1.0)},
             ranges={
                 "temperature": (0.05, 2.0, "linear"),
                 "top_p": (0.05, 1.0, "linear"),
