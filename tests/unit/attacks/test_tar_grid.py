@@ -54,8 +54,9 @@ def test_there_are_28_adversaries() -> None:
 
 
 def test_whoever_has_a_horizon_has_it_as_the_budget() -> None:
+    """Or one unit more, in which it shows its end state without any work."""
     for row in ROWS:
-        assert (getattr(row.attack, "steps", None) or row.budget) == row.budget
+        assert row.budget - (getattr(row.attack, "steps", None) or row.budget) in (0, 1)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
