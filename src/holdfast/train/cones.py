@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -55,6 +55,14 @@ _BETAS, _CLIP = (0.9, 0.98), 10.0
 _REDUCTIONS = 2
 _INTERVENTIONS = 8  # candidates that are asked for texts before a prompt goes without
 _SENTENCE = re.compile(r".+?[.!?](?=\s|$)", re.DOTALL)
+
+
+class Learning(TypedDict):
+    """How a basis is learned: `targets` says what of `source`, `learn` what of the others."""
+
+    source: Source
+    learning_rate: float
+    patience: int
 
 
 @dataclass(frozen=True)
@@ -294,10 +302,7 @@ def learned(
     evidence: Evidence,
     span: Span,
     seed: Seed,
-    *,
-    source: Source,
-    learning_rate: float,
-    patience: int,
+    **how: Unpack[Learning],
 ) -> Iterator[Tensor | None]:
     """The best difference of means so far, candidate by candidate, then the basis learned from it.
 
@@ -318,9 +323,9 @@ def learned(
     ranked = [candidate for _, candidate in tried]
     if not ranked:
         return
-    said = targets(target, data, evidence, ranked, source)
+    said = targets(target, data, evidence, ranked, how["source"])
     if said.answers:
         yield from learn(
             target, said, ranked, seed,
-            size=span.size, learning_rate=learning_rate, patience=patience,
+            size=span.size, learning_rate=how["learning_rate"], patience=how["patience"],
         )  # fmt: skip
