@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 Products = Literal["none", "passes", "all"]
 """Which matrix products are counted: those of passes, or those of the method's own as well."""
 
-_WITHOUT_FORMULA = ("linalg", "cdist")  # what an operator is called that torch cannot count
+_WITHOUT_FORMULA = re.compile("linalg_(?!.*norm)|cdist")  # operators that torch cannot count
 
 _PROBE = (1, 3)  # zeros in this shape are how `models` finds a model's parts, on nobody's bill
 
@@ -132,7 +133,7 @@ class _Products(TorchDispatchMode):
         formula = flop_registry.get(operator)
         if formula is not None:
             self._count.flops += formula(*args, **(kwargs or {}), out_val=out)
-        elif any(word in operator.__name__ for word in _WITHOUT_FORMULA):
+        elif _WITHOUT_FORMULA.search(operator.__name__):
             self._count.without_formula.add(operator.__name__)
         return out
 

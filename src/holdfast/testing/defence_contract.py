@@ -65,8 +65,8 @@ class DefenceContract(MethodContract):
         assert _equal(seen[-1][1], seen[-2][1]), "changed weights between its last two yields"
         for unit, (earlier, later) in enumerate(itertools.pairwise(bills[:-1]), start=1):
             assert earlier != later, f"yielded without work before unit {unit}, as at its end"
-        asked = getattr(self.defence, "steps", len(bills) - 2)
-        assert len(bills) - 1 == asked + 1, f"yielded {len(bills) - 1} times in {asked} steps"
+        units = getattr(self.defence, "units", getattr(self.defence, "steps", len(bills) - 2))
+        assert len(bills) - 1 == units + 1, f"yielded {len(bills) - 1} times in {units} steps"
 
     def test_all_data_that_it_used_are_billed(self) -> None:
         """Whatever of its data passed through the model counts as an example, benign ones too."""

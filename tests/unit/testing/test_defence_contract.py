@@ -208,6 +208,24 @@ class Silent:
         return Space(grid={}, ranges={"strength": (0.1, 1.0, "log")})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shorter(Faulty):
+    """Has a unit less than steps, and says so."""
+
+    @property
+    def units(self) -> int:
+        return self.steps - 1
+
+
+def test_units_that_are_said_are_counted() -> None:
+    contract = DefenceContract()
+    contract.defence = Shorter(fault="a step too few")
+    contract.test_its_end_is_shown()
+    contract.defence = Shorter()
+    with pytest.raises(AssertionError, match="yielded 4 times in 2 steps"):
+        contract.test_its_end_is_shown()
+
+
 @pytest.fixture
 def registered(monkeypatch):
     """As if a package had registered the classes."""
