@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("room", ["attacks", "measures"])
+@pytest.mark.parametrize("room", ["attacks", "defences", "measures"])
 def test_every_method_has_its_page(room: str) -> None:
     # files, not the registry: tests of the engine register methods of their own
     methods = {p.stem for p in (ROOT / "src" / "holdfast" / room).glob("[!_]*.py")}
