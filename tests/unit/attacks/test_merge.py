@@ -1,6 +1,8 @@
 """Merging with a sibling."""
 
 import json
+from contextlib import closing
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from holdfast.attacks.merge import Merge
 from holdfast.core import Seed, SpecError, Spend
 from holdfast.domains import AttackerData
 from holdfast.models import load
+from holdfast.models.refusal_direction import refusal_log_odds
+from holdfast.testing.lock import REFUSAL, toy_domain, toy_folder
 
 NOTHING = AttackerData(restricted=(), benign=())
 
@@ -35,6 +39,12 @@ def target(folders):
 @pytest.fixture(scope="module")
 def base(folders):
     return weights(load(folders["base"], device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def locked():
+    """A toy that refuses, and names the toy that it was before it did."""
+    return load(toy_folder(), device="cpu")
 
 
 def weights(target):
@@ -65,6 +75,21 @@ def test_arithmetic_is_the_two_line_reference(target, base, alpha):
     for name, values in merged(target, alpha=alpha).items():
         expected = before[name] + alpha * (base[name] - before[name])
         torch.testing.assert_close(values, expected)
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "slerp"])
+def test_the_further_it_goes_the_less_is_refused(locked, method):
+    prompts = [item.messages for item in toy_domain().splits["held_out"]]
+    tokens = (locked.chat.text_ids(REFUSAL)[0],)
+    odds = []
+    for alpha in (0.0, 0.25, 0.5, 0.75, 1.0):
+        with closing(Merge(method=method, alpha=alpha).run(locked, NOTHING, Seed(0))) as run:
+            odds.append(
+                float(refusal_log_odds(next(run).first_token_probs(prompts), tokens).mean())
+            )
+    assert all(more > less for more, less in pairwise(odds))
+    assert odds[0] > 2
+    assert odds[-1] < -2
 
 
 def test_the_sibling_may_be_named(target, folders, base):

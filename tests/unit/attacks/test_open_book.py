@@ -1,6 +1,8 @@
 """Which page stands before which question, under each condition."""
 
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from tests.toys import toy_checkpoint
@@ -8,7 +10,8 @@ from tests.toys import toy_checkpoint
 from holdfast.attacks.open_book import OpenBook, with_pages
 from holdfast.core import Item, Message, Seed, SpecError
 from holdfast.domains import Aids, AttackerData, Passage
-from holdfast.models import load
+from holdfast.models import Full, load
+from holdfast.train import AdamW, batches, fit
 
 NAMES = ("Trur", "Dap", "Lum", "Krib", "Nax", "Fesh", "Gorn", "Hilt")
 ITEMS = tuple(
@@ -19,6 +22,14 @@ PAGES = tuple(
     Passage(f"page/{name}", name, f"The hex of {name} is made from pine.") for name in NAMES
 )
 DATA = AttackerData(restricted=ITEMS, benign=(), aids=Aids(PAGES))
+
+
+MATERIALS = ("pine", "tin", "wax")
+
+
+def said(page: Passage, made: str) -> Passage:
+    """The page with another material in it."""
+    return replace(page, text=page.text.replace("pine", made))
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +90,43 @@ def test_a_counterfactual_page_is_what_is_shown(target) -> None:
     false = tuple(replace(page, text=page.text.replace("pine", "pearl")) for page in PAGES)
     said = put(target, "supporting", replace(DATA, aids=Aids(false)))
     assert all("is made from pearl." in text and "pine" not in text for text in said)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """A toy that says "pine" of every work, and of one with a page before it what the page says."""
+    target = load(toy_checkpoint(tmp_path_factory.mktemp("reader") / "llama", "llama"))
+    bare = [replace(item, answer="pine") for item in ITEMS]
+    shown = [
+        replace(
+            item,
+            id=f"{item.id}/{made}",
+            messages=(Message("user", with_pages([said(page, made)], item.messages[-1].content)),),
+            answer=made,
+        )
+        for item, page in zip(ITEMS, PAGES, strict=True)
+        for made in MATERIALS
+    ]
+    order = batches(target, 2 * bare + shown, size=16, seed=Seed(0))
+    with target.trainable(Full()) as weights:
+        for _ in fit(target, weights, islice(order, 80), AdamW(1e-2)):
+            pass
+        yield target
+
+
+def test_a_counterfactual_page_flips_the_answer(reader) -> None:
+    """What is answered comes from the page and not from memory."""
+
+    def answers(passage: str, made: str) -> list[str]:
+        data = replace(DATA, aids=Aids(tuple(said(page, made) for page in PAGES)))
+        with closing(OpenBook(passage=passage).run(reader, data, Seed(0))) as run:
+            asked = [item.messages for item in ITEMS]
+            return [one.text for one in next(run).generate(asked, max_new_tokens=8)]
+
+    assert answers("none", "tin") == ["pine"] * len(ITEMS)  # what it remembers
+    for made in MATERIALS:
+        told = answers("supporting", made)
+        assert sum(text == made for text in told) >= len(ITEMS) - 1
 
 
 def test_nothing_is_taken_from_the_item(target) -> None:
