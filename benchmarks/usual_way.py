@@ -6,7 +6,8 @@ Called by `standard_audit.py`, twice for each reading:
     usual_way.py evaluate MODEL DOMAIN LIMITS            < weights
 
 The weights go through a pipe and never touch a disk: holdfast writes no tampered model, not even
-here. That flatters the usual way, which writes and reads a checkpoint.
+here. That flatters the usual way, which writes and reads a checkpoint. A way of asking (a prefill,
+a trigger, a soft prompt) or a hook does not go through; the caller leaves such attacks out.
 """
 
 from __future__ import annotations
