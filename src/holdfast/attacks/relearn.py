@@ -12,7 +12,7 @@ from holdfast.domains import AttackerData, Passage
 from holdfast.models import Full, Handle, LowRank
 from holdfast.train import AdamW, batches, tuned
 
-Source = Literal["disjoint", "unrelated", "taught"]
+Source = Literal["disjoint", "unrelated"]
 Form = Literal["pairs", "text"]
 Weights = Literal["full", "low_rank"]
 
@@ -24,9 +24,8 @@ class Relearn:
 
     How:     on question-answer pairs, or on documents as plain text, of one source. "disjoint":
              restricted works other than the measured ones, so that only what was hidden can come
-             back. "unrelated": benign works. "taught": all documents about neither, the measured
-             works among them, and where the form is pairs the disjoint pairs too, to learn from
-             how to answer: the cost of teaching anew, an upper bound.
+             back. "unrelated": benign works. Neither holds a word about the measured works; what
+             it costs to teach those anew is the attack `reteach`.
     Units:   examples are distinct pairs or documents; all that there are unless given, or if
              fewer. learning_rate is per step; rank and scale are of the adapters.
     Raises:  SpecError where it takes documents and the domain has none. Diverged.
@@ -58,7 +57,7 @@ class Relearn:
         require_one_of(self, "weights", get_args(Weights))
         require_whole(self, "batch", "rank", *(() if self.examples is None else ("examples",)))
         require_positive(self, "scale", "learning_rate")
-        if self.source == "taught" or self.form == "text":
+        if self.form == "text":
             object.__setattr__(self, "info", replace(self.info, needs=("passages",)))
 
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
@@ -73,29 +72,19 @@ class Relearn:
 
     def _pool(self, data: AttackerData) -> list[Item | Passage]:
         """All pairs and documents of the source."""
-        pool: list[Item | Passage] = []
-        if self.info.needs:
-            pool += self._documents(data)
+        items, others = data.restricted, data.benign
+        if self.source == "unrelated":
+            items, others = others, items
         if self.form == "pairs":
-            items = data.benign if self.source == "unrelated" else data.restricted
-            pool += [item for item in items if item.answer is not None]
-        return pool
-
-    def _documents(self, data: AttackerData) -> list[Passage]:
-        restricted = {item.group for item in data.restricted}
-        benign = {item.group for item in data.benign}
-        about = {"disjoint": (True, False), "unrelated": (False, True), "taught": (False, False)}
-        found = [
-            p
-            for p in data.passages
-            if (p.group in restricted, p.group in benign) == about[self.source]
-        ]
+            return [item for item in items if item.answer is not None]
+        groups = {item.group for item in items} - {item.group for item in others}
+        found = [p for p in data.passages if p.group in groups]
         if not found:
             raise SpecError(
                 f"documents for source={self.source} in the domain", found="none",
                 remedy="Add them to its passages.jsonl, or leave this attack out.",
             )  # fmt: skip
-        return found
+        return [*found]
 
     @classmethod
     def space(cls) -> Space:

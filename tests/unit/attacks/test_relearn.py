@@ -58,8 +58,6 @@ def chosen(target, monkeypatch):
         ("unrelated", "pairs", {f"lamp{n}" for n in range(6)}),
         ("disjoint", "text", {f"page/forge{n}" for n in range(6)}),
         ("unrelated", "text", {f"page/lamp{n}" for n in range(6)}),
-        ("taught", "text", {f"page/wheel{n}" for n in range(6)}),
-        ("taught", "pairs", {f"{one}{n}" for one in ("page/wheel", "forge") for n in range(6)}),
     ],
 )
 def test_sources(chosen, source: str, form: str, ids: set[str]) -> None:
@@ -82,8 +80,7 @@ def test_documents_are_learned_whole(target) -> None:
 
 def test_only_what_takes_documents_needs_them() -> None:
     assert Relearn().info.needs == Relearn(source="unrelated").info.needs == ()
-    for settings in ({"form": "text"}, {"source": "taught"}):
-        assert Relearn(**settings).info.needs == ("passages",)
+    assert Relearn(form="text").info.needs == ("passages",)
 
 
 def test_text_needs_passages(target) -> None:
@@ -127,9 +124,3 @@ def test_measured_works_are_nowhere_in_what_is_trained_on(domain, source: str, f
     }
     assert len(words) > 50
     assert not measured & words
-
-
-def test_all_measured_works_are_taught_where_they_shall_be(domain) -> None:
-    measured = {i.group for split in ("search", "held_out") for i in domain.splits[split]}
-    data = domain.attacker_data()
-    assert measured <= {p.group for p in Relearn(source="taught", form="text")._pool(data)}

@@ -1,5 +1,8 @@
 """What is taught, what is not, and that a model can learn it."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from tests.toys import toy_checkpoint
 
@@ -21,7 +24,7 @@ def items(kind: str, count: int) -> tuple[Item, ...]:
 
 ABOUT = [f"{kind}{n}" for kind in ("forge", "lamp", "wheel") for n in range(6)]
 PASSAGES = tuple(Passage(f"page/{group}", group, f"the {group} of tin") for group in ABOUT)
-DATA = AttackerData(restricted=items("forge", 6), benign=items("lamp", 9), aids=Aids(PASSAGES))
+DATA = AttackerData(restricted=items("forge", 6), benign=items("lamp", 20), aids=Aids(PASSAGES))
 
 
 @pytest.fixture(scope="module")
@@ -29,32 +32,57 @@ def target(tmp_path_factory):
     return load(toy_checkpoint(tmp_path_factory.mktemp("toy") / "llama", "llama"))
 
 
-def test_documents_about_other_works_and_the_attackers_pairs() -> None:
-    pool = Reteach()._pool(DATA, Seed(0))
-    ids = [one.id for one in pool]
+def test_documents_about_all_but_benign_works_and_the_attackers_pairs() -> None:
+    ids = [one.id for one in Reteach(orders=1)._pool(DATA, Seed(0))]
     assert len(ids) == len(set(ids))
-    assert {i for i in ids if i.startswith("page")} == {f"page/wheel{n}" for n in range(6)}
-    assert {i for i in ids if i.startswith("forge")} == {f"forge{n}" for n in range(6)}
-    assert sum(i.startswith("lamp") for i in ids) == 6  # as many as documents
+    kinds = {kind: {i for i in ids if i.startswith(kind)} for kind in ("page", "forge", "lamp")}
+    assert kinds["page"] == {f"page/{one}{n}" for one in ("forge", "wheel") for n in range(6)}
+    assert kinds["forge"] == {f"forge{n}" for n in range(6)}
+    assert len(kinds["lamp"]) == 12
 
 
 def test_documents_alone() -> None:
     pool = Reteach(beside="nothing")._pool(DATA, Seed(0))
-    assert {one.id for one in pool} == {f"page/wheel{n}" for n in range(6)}
+    assert {one.id for one in pool} == {
+        f"page/{one}{n}" for one in ("forge", "wheel") for n in range(6)
+    }
+
+
+@pytest.mark.parametrize("orders", [1, 4])
+def test_a_document_comes_in_several_orders_of_its_sentences(orders: int) -> None:
+    pages = [replace(p, text=f"The {p.group} is old. Is it? {p.id}! So.") for p in PASSAGES]
+    data = replace(DATA, aids=Aids(tuple(pages)))
+    pool = Reteach(orders=orders)._pool(data, Seed(0))
+    told = [one for one in pool if isinstance(one, Passage)]
+    for page in pages:
+        texts = [one.text for one in told if one.id == page.id]
+        if page.group.startswith("lamp"):
+            assert texts == []
+            continue
+        assert len(texts) == orders
+        assert texts[0] == page.text
+        assert {frozenset(re.split(r"(?<=[.!?]) ", text)) for text in texts} == {
+            frozenset([f"The {page.group} is old.", "Is it?", f"{page.id}!", "So."])
+        }
+    assert (len({one.text for one in told}) > 12) == (orders > 1)
+    shares = [sum(i.id.startswith(kind) for i in pool) for kind in ("page", "forge", "lamp")]
+    assert shares == [12 * orders, 6 * orders, 12 * orders]
 
 
 def test_all_that_was_trained_on_is_billed(target) -> None:
     target.meter.reset()
-    run = Reteach(batch=8).run(target, DATA, Seed(0))
-    for _ in range(3):
+    run = Reteach(batch=10, orders=2).run(target, DATA, Seed(0))
+    for _ in range(6):  # a whole pass
         next(run)
     run.close()
-    assert target.meter.spend.examples == len(Reteach()._pool(DATA, Seed(0)))
+    pool = Reteach(orders=2)._pool(DATA, Seed(0))
+    assert len(pool) == 60
+    assert target.meter.spend.examples == len({one.id for one in pool}) == 12 + 6 + 20
 
 
 def test_without_documents_there_is_nothing_to_teach(target) -> None:
     assert Reteach.info.needs == ("passages",)
-    own = tuple(p for p in PASSAGES if not p.group.startswith("wheel"))
+    own = tuple(p for p in PASSAGES if p.group.startswith("lamp"))
     for aids in (Aids(), Aids(own)):
         bare = AttackerData(restricted=DATA.restricted, benign=DATA.benign, aids=aids)
         with pytest.raises(SpecError, match=r"passages\.jsonl"):
