@@ -16,7 +16,7 @@ from holdfast.core.checks import require_one_of, require_positive, require_whole
 from holdfast.defences.refusal_sft import RefusalSft
 from holdfast.models import Full
 from holdfast.testing import DefenceContract, check_attack, check_defence, toy_domain
-from holdfast.testing.bench import fresh_benches
+from holdfast.testing.bench import bench, fresh_benches
 from holdfast.testing.counting import Count
 from holdfast.train import SGD, AdamW, batch_loss, by_loss, example, hardened, lessons
 from holdfast.train.examples import collate
@@ -257,9 +257,19 @@ def test_a_registered_defence_passes_in_one_call_and_is_no_attack() -> None:
         RefusalSft(steps=0)
 
 
-def test_a_copy_of_a_watched_model_counts_where_the_model_does() -> None:
-    from holdfast.testing.bench import bench
+def test_an_interrupted_run_goes_on_and_does_not_begin_anew(tmp_path) -> None:
+    contract, place = DefenceContract(), bench()
+    contract.defence = RefusalSft(steps=3, batch=2)
+    for done in (0, 1, 2):
+        with contract._journalled(place, tmp_path) as steps:
+            next(steps)
+            assert place.target.meter.spend.steps == max(done, 1)
+            if done:
+                next(steps)
+    assert place.target.journal is None
 
+
+def test_a_copy_of_a_watched_model_counts_where_the_model_does() -> None:
     target, count = bench().target, Count()
     with count.watching(target.model):
         twin = target.twin()
