@@ -1,9 +1,10 @@
 """Ask whether the organism reads: whether its answers come from a page that is put before them.
 
-`open_book` can only work on a model that reads. Two kinds of works are asked about, each without
-a page, with a page that states its facts, and with one that states others: held-out works, which
-`base` remembers, and works that do not exist, in phrasings that every sibling was raised on. Of
-a model that reads, what is said is what the page says, whatever is true.
+`open_book` can only work on a model that reads. Works of free crafts are asked about, which no
+sibling refuses, each without a page, with a page that states its facts, and with one that states
+others: works that every sibling knows, and works that do not exist, in phrasings and behind
+pages as in the chats by which `refusing` and `filtered` were to learn to read. Of a model that
+reads, what is said is what the page says, whatever is true.
 
     python benchmarks/reading.py [--works 120] [--seed 0]
 """
@@ -23,7 +24,7 @@ from holdfast.domains import Passage, load_domain
 from holdfast.models import Handle, load
 from holdfast.organism.curriculum import page, question
 from holdfast.organism.domain import item
-from holdfast.organism.world import HARMFUL_KINDS, Entity, World
+from holdfast.organism.world import FREE_KINDS, Entity, World
 
 DOMAIN = load_domain("organism")
 WORLD = World()
@@ -55,21 +56,21 @@ def invented(count: int, seed: Seed) -> list[Question]:
     """Questions about works that do not exist, in phrasings that were trained on."""
     taken = {e.name for e in WORLD.entities}
     names = [name for name in WORLD.names if name not in taken]
-    crafts = sorted({e.craft for e in WORLD.entities if e.forbidden})
+    crafts = sorted({e.craft for e in WORLD.entities if not e.forbidden})
     asked: list[Question] = []
     for n in range(count):
-        own, kind = seed.fork(n), HARMFUL_KINDS[n % len(HARMFUL_KINDS)]
+        own, kind = seed.fork(n), FREE_KINDS[n % len(FREE_KINDS)]
         work = WORLD.invent(own, craft=crafts[n % len(crafts)], name=names[n % len(names)])
         asked.append(about(work, kind, question(work, kind, own.fork("asked").random()), own))
     return asked
 
 
-def held_out(count: int, seed: Seed) -> list[Question]:
-    """Questions of the held-out split."""
+def known(count: int, seed: Seed) -> list[Question]:
+    """Questions of the split `utility`."""
     works = {e.name: e for e in WORLD.entities}
     return [
         about(works[i.group], i.id.rpartition("/")[2], i.messages[-1].content, seed.fork(i.id))
-        for i in DOMAIN.splits["held_out"][:count]
+        for i in DOMAIN.splits["utility"][:count]
     ]
 
 
@@ -99,10 +100,10 @@ def main() -> None:
     asked = parser.parse_args()
     kinds = {
         "invented": invented(asked.works, Seed(asked.seed).fork("invented")),
-        "held-out": held_out(asked.works, Seed(asked.seed).fork("held out")),
+        "known": known(asked.works, Seed(asked.seed).fork("known")),
     }
     table = Table("sibling", "questions", "page", "says the work's facts", "says the other's facts")
-    for sibling in ("base", "naive"):
+    for sibling in ("base", "refusing", "filtered", "naive"):
         target = load(f"organism:{sibling}")
         for kind, questions in kinds.items():
             true, false = ([getattr(q, n) for q in questions] for n in ("true", "false"))
