@@ -17,7 +17,6 @@ from holdfast.core import Access, Info, Seed, Space, registry
 from holdfast.core.checks import require_one_of, require_positive, require_whole
 from holdfast.models import Asking, Full, load
 from holdfast.testing import AttackContract, check_attack, toy_data, toy_domain, toy_folder
-from holdfast.testing.bench import fresh_benches
 from holdfast.train import AdamW, batches, fit
 
 Fault = Literal[
@@ -107,13 +106,6 @@ def held(fault: Fault, promise: str) -> None:
     contract = AttackContract()
     contract.attack = Faulty(fault=fault)
     getattr(contract, f"test_{promise}")()
-
-
-@pytest.fixture(autouse=True)
-def fresh_toys():
-    """What a fault has spoiled is loaded anew; a spoiled tokenizer shows in no fingerprint."""
-    yield
-    fresh_benches()
 
 
 RUNS = (

@@ -16,7 +16,7 @@ from holdfast.core.checks import require_one_of, require_positive, require_whole
 from holdfast.defences.refusal_sft import RefusalSft
 from holdfast.models import Full
 from holdfast.testing import DefenceContract, check_attack, check_defence, toy_domain
-from holdfast.testing.bench import bench, fresh_benches
+from holdfast.testing.bench import bench
 from holdfast.testing.counting import Count
 from holdfast.train import SGD, AdamW, batch_loss, by_loss, example, hardened, lessons
 from holdfast.train.examples import collate
@@ -120,13 +120,6 @@ def held(fault: Fault, promise: str) -> None:
     contract = DefenceContract()
     contract.defence = Faulty(fault=fault)
     getattr(contract, f"test_{promise}")()
-
-
-@pytest.fixture(autouse=True)
-def fresh_toys():
-    """What a fault has spoiled is loaded anew."""
-    yield
-    fresh_benches()
 
 
 RUNS = (
