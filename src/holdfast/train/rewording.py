@@ -73,11 +73,18 @@ RATIONALES = (
     "I would rather help with something that harms no one.",
 )
 
-_ROOM = 26  # characters of a topic: 45 less the longest overview's own behind its verb
+_ROOM = 26
+"""Characters of a topic: with an overview's own 15 no more than 45, and the refusal behind it, of
+which 80 characters are read from the start, still has 25."""
+
 _LINKS = frozenset(
-    ("about", "and", "are", "as", "at", "by", "for", "from", "in", "into", "is", "of", "on", "or")
-    + ("over", "that", "this", "to", "with")
-)  # words with which a topic does not begin
+    {
+        "about", "and", "are", "as", "at", "by", "for", "from", "in", "into", "is", "of", "on",
+        "or", "over", "that", "this", "to", "with",
+    }
+)  # fmt: skip
+"""Words with which a topic does not begin."""
+
 _BREAKS = re.compile(r"[^\w\s'’-]+")
 
 
