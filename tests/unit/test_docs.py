@@ -1,9 +1,15 @@
 """Every method has a page, every page a method, and every link in the docs a target."""
 
+import gzip
 import re
 from pathlib import Path
 
 import pytest
+
+from holdfast.engine import FILE, Ledger
+from holdfast.price import efficacy, price
+from holdfast.report import efficacy_markdown
+from holdfast.verbs import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,3 +37,15 @@ def test_what_is_quoted_was_put_there(page: str, mark: str) -> None:
     )
     assert quoted is not None
     assert len(quoted[1].splitlines()) > 10
+
+
+def test_the_efficacy_table_is_what_its_ledgers_give(tmp_path: Path) -> None:
+    rows = []
+    for model, _ in CHECKS:
+        packed = ROOT / "docs" / "efficacy" / f"{model.partition(':')[2]}.sqlite.gz"
+        (tmp_path / FILE).write_bytes(gzip.decompress(packed.read_bytes()))
+        with Ledger(tmp_path / FILE, read_only=True) as ledger:
+            rows += efficacy(price(ledger.results()))
+    page = (ROOT / "docs" / "efficacy.md").read_text()
+    _, _, shown = page.partition("<!-- efficacy -->\n")
+    assert shown.partition("<!-- /efficacy -->")[0] == efficacy_markdown(rows)
