@@ -6,11 +6,12 @@ from holdfast.engine.ledger import FILE, Ledger
 from holdfast.engine.measuring import MEASURED, Panel, panel, protocol
 from holdfast.engine.plan import Plan, Request, plan, request
 from holdfast.engine.run import Interrupted, Progress, run
-from holdfast.engine.settings import configure, parse_attack, parse_method
+from holdfast.engine.settings import configure, parse_attack, parse_method, spelled, word
 from holdfast.engine.suites import Suite, load_suite, suite_names
 
 __all__ = [
     "CONTROL", "FILE", "MEASURED", "Choice", "Interrupted", "Ledger", "Panel", "Plan", "Progress",
     "Request", "Suite", "choose", "configure", "load_suite", "panel", "parse_attack",
-    "parse_method", "plan", "protocol", "request", "run", "suitable_workers", "suite_names",
+    "parse_method", "plan", "protocol", "request", "run", "spelled", "suitable_workers",
+    "suite_names", "word",
 ]  # fmt: skip

@@ -70,6 +70,17 @@ def parse_attack(text: str) -> tuple[str, dict[str, str]]:
     return f"{first}+{name}", prefixed(own, settings)
 
 
+def spelled(name: str, settings: Mapping[str, Any]) -> str:
+    """What `parse_method` reads back: a setting that is None is left out, since it has no word."""
+    words = [f"{key}={word(value)}" for key, value in settings.items() if value is not None]
+    return f"{name}:{','.join(words)}" if words else name
+
+
+def word(value: object) -> str:
+    """One setting's value; several have a bar between them."""
+    return "|".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def prefixed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Two attacks' settings as those of the attack that runs both."""
     return {f"first.{k}": v for k, v in first.items()} | {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import __version__
 from holdfast.core import Spend, plain
+from holdfast.engine import spelled, word
 from holdfast.price.words import count, duration, flops
 
 if TYPE_CHECKING:
@@ -86,16 +87,8 @@ def harden_command(hardening: Hardening, base: str) -> str:
     """The command line that asks for the same."""
     words = ["holdfast harden", base]
     for stage in hardening.stages:
-        given = {k: v for k, v in plain(stage.defence).items() if v is not None}
-        settings = ",".join(f"{key}={_spelled(value)}" for key, value in given.items())
-        words.append(f"--with {stage.name}:{settings}")
+        words.append(f"--with {spelled(stage.name, plain(stage.defence))}")
     return " ".join([*words, f"--domain {hardening.domain.name} --seed {hardening.seed} -o PATH"])
-
-
-def _spelled(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
-    return str(value)
 
 
 def _stage(stage: Stage, spend: Spend) -> str:
@@ -106,7 +99,7 @@ def _stage(stage: Stage, spend: Spend) -> str:
         paper=kind.info.paper or "none",
         claims=kind.info.claims,
         settings="\n".join(
-            f"| `{key}` | {_spelled(value)} |" for key, value in plain(stage.defence).items()
+            f"| `{key}` | {word(value)} |" for key, value in plain(stage.defence).items()
         ),
         steps=count(spend.steps),
         tokens=count(spend.tokens),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.core import SpecError, Spend
 from holdfast.core.registry import names
-from holdfast.engine import parse_method
+from holdfast.engine import parse_method, spelled
 from holdfast.engine.presets import preset, preset_names
 from holdfast.verbs.auditing import MODEL, OUT, measure, plan
 from holdfast.verbs.hardening import HardenOptions, Watch, harden, prepare
@@ -210,12 +210,7 @@ def _kept(defence: str) -> str:
         kept = preset(_KEPT, name)
     except SpecError:
         return defence
-    spelled = ",".join(f"{k}={_text(v)}" for k, v in kept.items())
-    return f"{name}:{spelled}" if spelled else name
-
-
-def _text(value: object) -> str:
-    return "|".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return spelled(name, kept)
 
 
 def _label(defence: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from holdfast.core import HoldfastError, Seed, SpecError, canonical_json, plain
 from holdfast.core.registry import find
-from holdfast.engine import configure, load_suite, parse_method
+from holdfast.engine import configure, load_suite, parse_method, spelled
 from holdfast.engine.suggest import Tried, suggest
 from holdfast.verbs.auditing import measure
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden, prepare
@@ -207,10 +207,9 @@ class _Bench:
 
     def _harden(self, settings: Mapping[str, Any], out: Path, *, force: bool) -> Hardened:
         configure(self.name, settings, "defences")  # a point that cannot be is told before work
-        spelled = ",".join(f"{k}={_text(v)}" for k, v in settings.items() if v is not None)
-        words = f"{self.name}:{spelled}" if spelled else self.name
+        words = [spelled(self.name, settings)]
         options: HardenOptions = {**self.options, "force": force}
-        return harden(self.model, [words], out, watch=self.watch, **options)
+        return harden(self.model, words, out, watch=self.watch, **options)
 
     def exposed(self, model: str, place: str) -> Exposure:
         """How exposed a model is to the attacks of development."""
@@ -238,9 +237,3 @@ class _Bench:
             workers=self.workers,
             out=self.folder / place,
         )
-
-
-def _text(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
-    return str(value)
