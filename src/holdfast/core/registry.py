@@ -66,7 +66,8 @@ def name_of(room: Room, method: type[Any]) -> str:
     raise SpecError(
         f"an entry point in the group 'holdfast.{room}' for {spelled}",
         found="none",
-        remedy="Register it in pyproject.toml and install the package; see docs/add-an-attack.md.",
+        remedy="Register it in pyproject.toml and install the package; docs/add-an-attack.md and"
+        " docs/add-a-defence.md say how.",
     )
 
 

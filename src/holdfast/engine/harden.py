@@ -25,7 +25,7 @@ class Stage:
     @property
     def units(self) -> int:
         """How many yields of work it has."""
-        return getattr(self.defence, "steps", 1)
+        return getattr(self.defence, "units", getattr(self.defence, "steps", 1))
 
     @property
     def spelled(self) -> dict[str, Any]:

@@ -41,11 +41,11 @@ def suggest(
     """
     import optuna
 
-    space: dict[str, Any] = {n: _distribution(*r) for n, r in method.space().ranges.items()}
-    space |= {
-        n: optuna.distributions.CategoricalDistribution(tuple(values))
-        for n, values in method.space().grid.items()
+    own = method.space()
+    space: dict[str, Any] = {
+        n: optuna.distributions.CategoricalDistribution(tuple(v)) for n, v in own.grid.items()
     }
+    space |= {name: _distribution(*of) for name, of in own.ranges.items()}
     space = {name: of for name, of in space.items() if name not in fixed}
     if not space:
         raise SpecError(

@@ -137,7 +137,20 @@ def prepare(model: str, defences: Sequence[str], **options: Unpack[HardenOptions
     domain.defender_data()
     stages = tuple(_stage(text, options.get("preset")) for text in defences)
     base = inspect(model, device=options.get("device"), dtype=options.get("dtype"))
+    for stage in stages:
+        _check_needs(stage, base)
     return Hardening(base, domain, stages, options.get("seed", 0))
+
+
+def _check_needs(stage: Stage, base: Subject) -> None:
+    """Refuse a defence that reads a sibling where none is known."""
+    lacks = base.reference is None and not getattr(stage.defence, "sibling", None)
+    if "sibling" in stage.defence.info.needs and lacks:
+        raise SpecError(
+            f"for {stage.name}: a never-aligned sibling of {public(base.name)!r}",
+            found="none is known",
+            remedy=f"Give {stage.name}:sibling=NAME, or name it in the model's holdfast.json.",
+        )
 
 
 def _stage(text: str, kept: str | None) -> Stage:

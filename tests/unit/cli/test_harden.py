@@ -159,3 +159,14 @@ def test_a_domain_without_a_defender_is_refused() -> None:
         domain = holdfast.load_domain("organism")
         splits = {k: v for k, v in domain.splits.items() if k != "defender"}
         dataclasses.replace(domain, splits=splits).defender_data()
+
+
+def test_a_defence_that_needs_a_sibling_is_refused_where_there_is_none(
+    reference: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    def refuse(*_, **__):
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr("holdfast.models.load", refuse)
+    assert run(["harden", str(reference), "--with", "lox", "-o", str(tmp_path / "out")]) == 2
+    assert "sibling" in capsys.readouterr().err

@@ -8,7 +8,8 @@ class Method:
     @classmethod
     def space(cls):
         return Space(
-            grid={"form": ("a", "b")}, ranges={"x": (0.0, 1.0, "linear"), "n": (1, 9, "int")}
+            grid={"form": ("a", "b"), "x": (0.25,)},
+            ranges={"x": (0.0, 1.0, "linear"), "n": (1, 9, "int")},
         )
 
 
