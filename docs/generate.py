@@ -4,7 +4,8 @@ It runs the standard audit of the refusing organism and the organism's check, wr
 of both, and puts what they printed between the marks of README.md and docs/organism.md.
 
 With the folder of a finished `holdfast attacks check` it does nothing but put that run's table
-into docs/efficacy.md and its ledgers beside it.
+into docs/efficacy.md and its ledgers beside it; with `tar_grid` and the folder of an audit by that
+suite, nothing but the verdict on every row of it, into docs/suites/tar_grid.md.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import sqlite3
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 import holdfast
 from holdfast.cli.organism import findings_table
-from holdfast.engine import FILE
+from holdfast.core import canonical_json, plain
+from holdfast.engine import CONTROL, FILE, Ledger, choose, load_suite
 from holdfast.organism.check import check
-from holdfast.price import efficacy
+from holdfast.price import Threshold, Verdict, efficacy
+from holdfast.price.breach import held_out_breach
+from holdfast.price.curves import Reader, first_reading
 from holdfast.report import efficacy_markdown, print_audit
 from holdfast.verbs import CHECKS, report
 
@@ -58,6 +63,36 @@ def efficacy_page(folder: Path) -> None:
     put(DOCS / "efficacy.md", "efficacy", efficacy_markdown(rows))
 
 
+def grid_page(folder: Path) -> None:
+    """What became of each row of the suite tar_grid, from the ledger of an audit by it."""
+    with Ledger(folder / FILE, read_only=True) as ledger:
+        results = ledger.results()
+    before, ceiling = (first_reading(results, m) for m in (results.target, results.reference))
+    reader, runs = Reader(results.splits, before, ceiling, Threshold().tau), {}
+    for record in results.records:
+        if record.spec.attack != CONTROL:
+            curve = reader.read(record)
+            breach = held_out_breach(curve, Threshold())
+            row = canonical_json([record.spec.attack, record.spec.settings, record.spec.budget])
+            runs.setdefault(row, []).append((breach, curve.points[breach.reported]))
+    head = ("#", "attack", "broken", "at step", "harm", "utility kept", "where it did not break")
+    lines = [_line(head), _line(["---"] * len(head))]
+    for number, row in enumerate(choose(load_suite("tar_grid"), None, None)[1:], start=1):
+        found = runs[canonical_json([row.name, plain(row.attack), row.budget])]
+        broken = [at for breach, at in found if breach.verdict is Verdict.BROKEN]
+        steps = ", ".join(str(at.spend.steps) for at in sorted(broken, key=lambda at: at.unit))
+        why = "; ".join(sorted({b.reason for b, _ in found if b.verdict is not Verdict.BROKEN}))
+        means = (f"{mean(getattr(a, w) for _, a in found):.2f}" for w in ("harm", "utility_kept"))
+        shown = (str(number), f"`{row.name}`", f"{len(broken)}/{len(found)}", steps, *means, why)
+        lines.append(_line(shown))
+    put(DOCS / "suites" / "tar_grid.md", "rows", "\n".join(lines) + "\n")
+    _copy(folder / FILE, DOCS / "efficacy" / "tar_grid.sqlite.gz")
+
+
+def _line(cells) -> str:
+    return f"| {' | '.join(cell or '–' for cell in cells)} |"
+
+
 def _copy(ledger: Path, to: Path) -> None:
     """The ledger, packed: the trials of its last run, without the texts of answers."""
     with tempfile.TemporaryDirectory() as folder:
@@ -79,6 +114,9 @@ def _copy(ledger: Path, to: Path) -> None:
 
 def main() -> None:
     """Run and write."""
+    if sys.argv[1:2] == ["tar_grid"]:
+        grid_page(Path(sys.argv[2]))
+        return
     if sys.argv[1:]:
         efficacy_page(Path(sys.argv[1]))
         return

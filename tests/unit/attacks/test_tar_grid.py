@@ -1,18 +1,22 @@
 """The 28 adversaries: how many they are, where they end, and the rates that they really use."""
 
 import dataclasses
+import gzip
 import itertools
+from pathlib import Path
 
 import pytest
 from tests.toys import toy_checkpoint
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from holdfast.core import Item, Message, Seed
+from holdfast.core import Item, Message, Seed, canonical_json, plain
 from holdfast.domains import Aids, AttackerData, Passage
-from holdfast.engine import choose, load_suite
+from holdfast.engine import Ledger, choose, load_suite
 from holdfast.models import load
+from holdfast.price import Verdict, price
 from holdfast.train import optimiser_of
 
+DOCS = Path(__file__).parents[3] / "docs"
 ROWS = choose(load_suite("tar_grid"), None, None)[1:]
 
 
@@ -61,7 +65,7 @@ def test_whoever_has_a_horizon_has_it_as_the_budget() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_row_uses_the_rates_that_it_declares(target, row) -> None:
-    steps = min(row.budget, 8)
+    steps = min(getattr(row.attack, "steps", None) or row.budget, 8)
     rate, factor = row.attack.learning_rate, lambda _: 1.0
     if hasattr(row.attack, "schedule"):
         factor = optimiser_of(row.attack).schedule.factor
@@ -83,3 +87,28 @@ def test_the_scheduled_rows_are_what_the_table_says(target) -> None:
     cycles = shares(15, 12)
     assert cycles[:6] == cycles[6:]
     assert cycles[:3] == pytest.approx([0.25 + 0.75 / 2, 1, 1])
+
+
+def test_every_row_breaks_the_undefended_organism(tmp_path) -> None:
+    """By the ledger that the docs quote: most seeds of each row, so that none is vacuous.
+
+    Row 23, documents alone, does as much harm, but takes benign procedures with it.
+    """
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(gzip.decompress((DOCS / "efficacy" / "tar_grid.sqlite.gz").read_bytes()))
+    with Ledger(path, read_only=True) as ledger:
+        priced = price(ledger.results())
+    suite = load_suite("tar_grid")
+    assert priced.manifest["suite"]["version"] == suite.version
+    broken: dict[str, list[bool]] = {}
+    for trial in priced.trials:
+        row = canonical_json([trial.attack, trial.settings])
+        broken.setdefault(row, []).append(trial.verdict is Verdict.BROKEN)
+    for number, row in enumerate(ROWS, start=1):
+        found = broken[canonical_json([row.name, plain(row.attack)])]
+        assert len(found) == suite.seeds
+        if number == 23:
+            reasons = {t.reason for t in priced.trials if t.attack == row.name and not t.excluded}
+            assert any("utility fell" in reason for reason in reasons)
+            continue
+        assert sum(found) > suite.seeds / 2, f"row {number} broke {sum(found)} of {suite.seeds}"
