@@ -107,7 +107,7 @@ def test_what_a_domain_lacks_is_found_before_any_work(attack: str, wanted: str, 
     ("wanted", "left"),
     [
         ("second_tongue.json", {"jailbreak_tuning"}),
-        ("passages.jsonl", {"open_book"}),
+        ("passages.jsonl", {"open_book", "reteach"}),
         ("can score", {"harmful_rl"}),
     ],
 )
