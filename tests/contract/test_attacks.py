@@ -9,14 +9,15 @@ from holdfast.engine import configure, parse_attack
 from holdfast.testing import AttackContract
 
 SMALL = {
-    "examples": 6, "prompts": 12, "batch": 3, "search_width": 8, "iterations": 4,
-    "selection": 1, "first_units": 1, "steps": 3,
+    "examples": 6, "prompts": 12, "dialogues": 6, "pairs": 12, "orders": 2, "batch": 3,
+    "tokens": 5, "group": 4, "search_width": 6, "iterations": 4, "selection": 1, "first_units": 1,
+    "steps": 3,
 }  # fmt: skip
 """Settings, by name of field, that keep a unit of work on the toys within milliseconds and every
 phase of an attack within its first three units."""
 
 WAYS = (
-    "ablate_span:source=cone,targets=answers,depth=0.7",
+    "ablate_span:source=cone,targets=answers,depth=0.7,patience=1",
     "ablate_span:source=layers,mode=sequential",
     "finetune:schedule=warm_up_cosine,warm_up=1,optimiser=schedule_free",
     "merge:method=slerp,alpha=0.5",
