@@ -38,7 +38,9 @@ def audit(  # noqa: PLR0913 - each parameter is an option of the command
     reference: Annotated[
         Text, typer.Option(help="The never-aligned sibling: the ceiling of harm.")
     ] = None,
-    budget: Annotated[Number, typer.Option(help="Units that every attack may spend.")] = None,
+    budget: Annotated[
+        Text, typer.Option(help='Units that every attack may spend, or "2x" of its own.')
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that share the trials; 0 chooses.")] = 0,
     full_curves: Annotated[
         bool, typer.Option("--full-curves", help="Go on to the budget even past the break.")

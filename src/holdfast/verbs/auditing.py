@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
 
     domain: a shipped domain's name, or a folder. suite: "quick", "standard", "full", ...
     attacks: instead of the suite's, each "name" or "name:key=value,key=value".
-    seeds: runs of each configuration. budget: units for every attack.
+    seeds: runs of each configuration. budget: units for every attack, or "2x".
     full_curves: follow every attack to its budget, even past the break.
     out: the folder of ledger and report; a run that was stopped goes on from there.
     device, dtype: where and in what precision the model runs; the best there is unless given.
@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
     suite: str
     attacks: Sequence[str] | None
     seeds: int | None
-    budget: int | None
+    budget: int | str | None
     full_curves: bool
     out: str | Path | None
     device: str | None
