@@ -29,7 +29,9 @@ def preset(name: str, defence: str) -> Mapping[str, Any]:
     if defence not in table[name]:
         raise SpecError(
             f"a preset {name!r} of {defence}",
-            found=f"presets of {', '.join(table[name])}",
+            found=f"presets of {', '.join(table[name])}"
+            if table[name]
+            else "none of any defence yet",
             remedy=f"Leave --preset out, or find settings with `holdfast harden --with {defence} "
             "--tune N`.",
         )
