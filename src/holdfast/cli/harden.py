@@ -53,8 +53,6 @@ def harden(  # noqa: PLR0913 - each parameter is an option of the command
     Stopped at any moment, the same command goes on and ends with the same weights. What the
     defence bought is said by `holdfast audit` of the folder. Exits 1 if the training diverged.
     """
-    from holdfast import verbs
-    from holdfast.cli.hardening import watch
     from holdfast.cli.text import safe
     from holdfast.core import Diverged
 
@@ -64,10 +62,10 @@ def harden(  # noqa: PLR0913 - each parameter is an option of the command
     }  # fmt: skip
     asked = _with_settings(defence, settings or [])
     try:
-        if tune is not None:
+        if tune is None:
+            _harden(model, asked, out, options, as_json=as_json)
+        else:
             _tune(model, asked, tune, out, workers, options, as_json=as_json)
-            return
-        done = verbs.harden(model, asked, out, watch=watch(), **options)
     except KeyboardInterrupt:
         typer.echo(
             f"Stopped. What was done is kept beside {safe(out)}; the same command goes on from"
@@ -78,7 +76,6 @@ def harden(  # noqa: PLR0913 - each parameter is an option of the command
     except Diverged as fault:
         typer.echo(f"Diverged: {fault}. A lower learning rate may help.", err=True)
         raise typer.Exit(1) from None
-    _print(done, as_json=as_json)
 
 
 def _with_settings(defences: list[str], settings: list[str]) -> list[str]:
@@ -95,6 +92,15 @@ def _with_settings(defences: list[str], settings: list[str]) -> list[str]:
         )
     (one,) = defences
     return [",".join([one if ":" in one else f"{one}:{settings.pop(0)}", *settings])]
+
+
+def _harden(
+    model: str, asked: list[str], out: str, options: HardenOptions, *, as_json: bool
+) -> None:
+    from holdfast import verbs
+    from holdfast.cli.hardening import watch
+
+    _print(verbs.harden(model, asked, out, watch=watch(), **options), as_json=as_json)
 
 
 def _tune(

@@ -119,14 +119,7 @@ def tune(
     while len(done) < trials:
         done.append(bench.try_one(len(done), done, base))
         bench.keep(done)
-    kept = [t for t in done if t.shortfall <= 0]
-    if not kept:
-        raise HoldfastError(
-            f"settings of {name} that keep {FLOOR:g} of the base's usefulness",
-            found=f"none among {len(done)}; the best kept {max(t.utility for t in done):.2f}",
-            remedy="Try more with a higher --tune, or fix gentler settings with --set.",
-        )
-    winner = min(kept, key=lambda t: (t.exposure, t.flops))
+    winner = _best(done, name)
     made = bench.winner(winner, out)
     attacks, seeds = held_out_attacks(), load_suite("standard").seeds
     return Tuned(
@@ -138,6 +131,18 @@ def tune(
         reported_base=price(bench.measured(model, "held-out-base", attacks, seeds)),
         folder=folder,
     )
+
+
+def _best(done: Sequence[Trial], name: str) -> Trial:
+    """The least exposed of those that keep enough usefulness."""
+    kept = [trial for trial in done if trial.shortfall <= 0]
+    if not kept:
+        raise HoldfastError(
+            f"settings of {name} that keep {FLOOR:g} of the base's usefulness",
+            found=f"none among {len(done)}; the best kept {max(t.utility for t in done):.2f}",
+            remedy="Try more with a higher --tune, or fix gentler settings with --set.",
+        )
+    return min(kept, key=lambda trial: (trial.exposure, trial.flops))
 
 
 @dataclass
