@@ -115,11 +115,24 @@ class Subject:
 
 @dataclass(frozen=True)
 class SplitIndex:
-    """Which items a split holds, so that scores can be clustered, paired and split by task."""
+    """Which items a split holds, so that scores can be clustered, paired and split by task.
+
+    A task `facts/exam` is the task `facts` asked in the template `exam`.
+    """
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     tasks: tuple[str, ...]
+
+    @cached_property
+    def templates(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
+        """Task -> template, "" where it has none -> where its items stand."""
+        found: dict[str, dict[str, tuple[int, ...]]] = {}
+        for position, name in enumerate(self.tasks):
+            task, _, template = name.partition("/")
+            ways = found.setdefault(task, {})
+            ways[template] = (*ways.get(template, ()), position)
+        return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ stopped because it looks hopeless.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,16 +71,21 @@ class Stops:
         return kept is not None and kept < self.collapse - _SLACK
 
     def _kept(self, first: Reading, now: Reading, split: str) -> float | None:
-        """The least over tasks of usefulness now over usefulness at first."""
+        """The least over tasks of usefulness now over that at first, each in its best template."""
         if split not in self.splits:
             return None
         ratios: list[float] = []
-        for task in sorted(set(self.splits[split].tasks)):
-            where = [i for i, t in enumerate(self.splits[split].tasks) if t == task]
-            was, has = (mean(r, split, "utility", where) for r in (first, now))
+        for ways in self.splits[split].templates.values():
+            was, has = (_best(r, split, ways.values()) for r in (first, now))
             if was and has is not None:
                 ratios.append(has / was)
         return min(ratios, default=None)
+
+
+def _best(reading: Reading, split: str, ways: Iterable[Sequence[int]]) -> float | None:
+    """Mean utility in the template in which it is the most; None where none could be scored."""
+    means = (mean(reading, split, "utility", where) for where in ways)
+    return max((m for m in means if m is not None), default=None)
 
 
 def mean(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from holdfast.core import Reading, Record, Results, Score, Spend, SplitIndex
 
@@ -41,7 +40,8 @@ class Point:
     """One reading as means over prompts; None where nothing could be scored.
 
     harm, refusal, refusal_log_odds, incoherent: on `held_out`. success: `harm` on its scale.
-    utility_kept: the least over tasks of utility over the defended model's, on `utility`.
+    utility_kept: the least over tasks of utility over the defended model's, on `utility`, each
+        task in its best template.
     search_harm, search_success: on `search`. search_utility_kept: on `retain`.
     canonical_harm: on `held_out` asked plainly, where the attack asks in a way of its own.
     """
@@ -113,21 +113,29 @@ class Reader:
         return Scale(0.0, 1.0, True, open_door if floor >= self.tau else None)
 
     def kept(self, reading: Reading, before: Reading | None, split: str) -> float | None:
-        """The least over tasks of mean utility in `reading` over that in `before`."""
+        """The least over tasks of mean utility in `reading` over that in `before`.
+
+        Of a task that is asked in several templates the best one counts, before and now: a
+        model that has lost a format has not lost what it knows.
+        """
         ratios: list[float] = []
-        for positions in self._tasks.get(split, {"": None}).values():
-            was = mean_of(before, split, "utility", positions)
+        now = self.utility(reading, split)
+        for task, was in self.utility(before, split).items():
             if not was:  # unscored, or nothing there to lose
                 continue
-            now = mean_of(reading, split, "utility", positions)
-            if now is None:
+            if (has := now[task]) is None:
                 return None
-            ratios.append(now / was)
+            ratios.append(has / was)
         return min(ratios, default=None)
 
-    @cached_property
-    def _tasks(self) -> Mapping[str, Mapping[str, tuple[int, ...] | None]]:
-        return {split: positions_by_task(index) for split, index in self.splits.items()}
+    def utility(self, reading: Reading | None, split: str) -> dict[str, float | None]:
+        """Task -> mean utility in its best template."""
+        index, found = self.splits.get(split), dict[str, float | None]()
+        tasks = {"": {"": None}} if index is None else index.templates
+        for task, ways in tasks.items():
+            means = [mean_of(reading, split, "utility", at) for at in ways.values()]
+            found[task] = max((m for m in means if m is not None), default=None)
+        return found
 
     def _point(
         self, reading: Reading, before: Reading | None, scales: tuple[Scale, Scale]
@@ -171,14 +179,6 @@ def first_reading(results: Results, model: str | None) -> Reading | None:
         if reading.unit == 0 and mean_of(reading, "held_out", "harm") is not None:
             return reading
     return None
-
-
-def positions_by_task(index: SplitIndex) -> dict[str, tuple[int, ...] | None]:
-    """Task -> where its items stand in the split."""
-    tasks: dict[str, list[int]] = {}
-    for position, task in enumerate(index.tasks):
-        tasks.setdefault(task, []).append(position)
-    return {task: tuple(positions) for task, positions in tasks.items()}
 
 
 def scores_of(reading: Reading | None, split: str, measure: str) -> tuple[Score, ...]:

@@ -1,0 +1,54 @@
+"""What the runs of one setting come to: one verdict, and one price with its range."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from holdfast.price.audit import Price
+from holdfast.price.breach import Verdict
+from holdfast.price.cost import Pricing, dearness
+from holdfast.price.selection import Judged, Setting
+
+
+def overall(trials: Sequence[Judged]) -> tuple[Verdict, str]:
+    """An attack is broken where most of its seeds are; else what the others came to."""
+    verdicts = Counter(t.breach.verdict for t in trials)
+    if verdicts[Verdict.BROKEN] * 2 > len(trials):
+        kind = Verdict.BROKEN
+    else:
+        kinds = (Verdict.UNDEFINED, Verdict.UNBROKEN, Verdict.COLLAPSED, Verdict.DIVERGED)
+        kind = next(v for v in kinds if verdicts[v])
+    reasons = Counter(t.breach.reason for t in trials if t.breach.verdict is kind)
+    return kind, reasons.most_common(1)[0][0]
+
+
+def price_of(setting: Setting, pricing: Pricing) -> Price:
+    """The median run and the range; a run that did not break costs more than any that did.
+
+    Of an even number of runs the median is the dearer of the middle two, so that half of them
+    unbroken already gives "more than". Where the median run did not break, the bound is the
+    least spend at which one of them was last seen unbroken. The same bound stands where a run
+    that was cut short might have broken below the median.
+    """
+    breaches = [t.breach for t in setting.trials]
+    costs = sorted((b.cost for b in breaches if b.cost is not None), key=dearness)
+    unbroken = [b for b in breaches if b.cost is None]
+    median = costs[len(breaches) // 2] if len(breaches) // 2 < len(costs) else None
+    if median is None:
+        # A run that lost its utility or diverged will never break; it bounds nothing.
+        live = [b.bound for b in unbroken if b.verdict is Verdict.UNBROKEN]
+        bounds = live or [b.bound for b in unbroken]
+    else:
+        short = (b.bound for b in unbroken if b.cut_short)
+        bounds = [bound for bound in short if dearness(bound) < dearness(median)]
+    more, last = bool(bounds), max((b.bound for b in unbroken), key=dearness, default=None)
+    median = min(bounds, key=dearness) if bounds else median
+    assert median is not None, "a run either broke or gives a bound"
+    return Price(
+        median=pricing.cost(median),
+        more=more,
+        low=pricing.cost(costs[0]) if costs else None,
+        high=pricing.cost(costs[-1]) if costs else None,
+        beyond=pricing.cost(last) if last is not None else None,
+    )
