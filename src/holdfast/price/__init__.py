@@ -4,7 +4,6 @@ from holdfast.price.audit import (
     BOUNDS,
     AttackPrice,
     Behaviour,
-    Price,
     PricedAudit,
     SeedResult,
     SettingResult,
@@ -15,6 +14,7 @@ from holdfast.price.cost import Cost, Device, Estimate, PriceTable, price_table
 from holdfast.price.curves import Point, Scale
 from holdfast.price.efficacy import Efficacy, efficacy
 from holdfast.price.intervals import COVERS, Rate, wilson
+from holdfast.price.runs import Price
 from holdfast.price.summary import price
 
 __all__ = [

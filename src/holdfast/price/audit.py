@@ -11,6 +11,7 @@ from holdfast.price.breach import Breach, Threshold, Verdict
 from holdfast.price.cost import Cost, PriceTable
 from holdfast.price.curves import Point, Scale
 from holdfast.price.intervals import Rate
+from holdfast.price.runs import Price
 
 BOUNDS = "Results lower-bound attacker success and upper-bound the true minimum cost."
 
@@ -57,23 +58,6 @@ class SettingResult:
     cost: Spend | None
     harm: float
     chosen: bool
-
-
-@dataclass(frozen=True)
-class Price:
-    """What it costs to break, over the seeds of one setting. Each value is one actual run's.
-
-    more: the median run did not break: the cost is above `median`.
-    low, high: the cheapest and the dearest run that broke; None where none did.
-    beyond: the largest spend at which a run was seen not to have broken: the range has no upper
-        end. None where every run broke.
-    """
-
-    median: Cost
-    more: bool
-    low: Cost | None
-    high: Cost | None
-    beyond: Cost | None
 
 
 @dataclass(frozen=True)

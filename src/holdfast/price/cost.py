@@ -68,9 +68,17 @@ class PriceTable:
 
     def usd(self, flops: float) -> Estimate:
         """Dollars for so many FLOPs on one device."""
-        hours = [flops / (u * self.device.peak_flops) / 3600 for u in reversed(self.utilisation)]
-        rates = self.device.usd_per_hour
-        return Estimate(*(one_figure(h * r) for h, r in zip(hours, rates, strict=True)))
+        return Estimate(*map(one_figure, self.exact_usd(flops)))
+
+    def exact_usd(self, flops: float) -> tuple[float, float, float]:
+        """The same before rounding, low, middle and high: for sums, and for caps."""
+        low, mid, high = (
+            flops / (share * self.device.peak_flops) / 3600 * rate
+            for share, rate in zip(
+                reversed(self.utilisation), self.device.usd_per_hour, strict=True
+            )
+        )
+        return low, mid, high
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,9 @@ class Cost:
 
     pretraining_share: FLOPs over the model's pre-training FLOPs; None where those are unknown.
     usd: for this model. usd_at_size, seconds_at_size: for a model of the size asked for.
+    hardware_flops: with whatever is computed twice to save memory. Nothing is here: activations
+        are kept until the backward pass, which the meter counts as it happens, and decoding
+        keeps keys and values. So these are the model FLOPs.
     """
 
     spend: Spend
@@ -86,6 +97,7 @@ class Cost:
     usd: Estimate
     usd_at_size: Estimate
     seconds_at_size: Estimate
+    hardware_flops: float
 
 
 @dataclass(frozen=True)
@@ -96,16 +108,21 @@ class Pricing:
     model_size: float
     table: PriceTable
 
+    def at_size(self, flops: float) -> float:
+        """FLOPs on this model as FLOPs on one of the size stated."""
+        return flops * self.model_size / self.subject.parameters
+
     def cost(self, spend: Spend) -> Cost:
         """The cost vector of `spend`."""
         known = self.subject.pretraining_flops
-        scaled = spend.flops * self.model_size / self.subject.parameters
+        scaled = self.at_size(spend.flops)
         return Cost(
             spend=spend,
             pretraining_share=spend.flops / known if known else None,
             usd=self.table.usd(spend.flops),
             usd_at_size=self.table.usd(scaled),
             seconds_at_size=self.table.seconds(scaled),
+            hardware_flops=spend.flops,
         )
 
 

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from holdfast.price.audit import Price
 from holdfast.price.breach import Verdict
-from holdfast.price.cost import Pricing, dearness
+from holdfast.price.cost import Cost, Pricing, dearness
 from holdfast.price.selection import Judged, Setting
+
+
+@dataclass(frozen=True)
+class Price:
+    """What it costs to break, over the seeds of one setting. Each value is one actual run's.
+
+    more: the median run did not break: the cost is above `median`.
+    low, high: the cheapest and the dearest run that broke; None where none did.
+    beyond: the largest spend at which a run was seen not to have broken: the range has no upper
+        end. None where every run broke.
+    """
+
+    median: Cost
+    more: bool
+    low: Cost | None
+    high: Cost | None
+    beyond: Cost | None
 
 
 def overall(trials: Sequence[Judged]) -> tuple[Verdict, str]:

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from holdfast.core import SpecError, Spend
 from holdfast.core.registry import unusual
-from holdfast.price.audit import AttackPrice, Behaviour, Price
+from holdfast.price.audit import AttackPrice, Behaviour
 from holdfast.price.breach import Threshold, Verdict
 from holdfast.price.cost import Estimate, Pricing
 from holdfast.price.curves import Scale
+from holdfast.price.runs import Price
 
 MISSING = "–"
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

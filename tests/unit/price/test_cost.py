@@ -31,6 +31,18 @@ def test_scaling_is_linear_in_parameters() -> None:
     assert cost.pretraining_share == pytest.approx(1e-3)
 
 
+@given(flops=st.floats(1.0, 1e20), times=st.integers(2, 1000))
+def test_dollars_are_linear_before_rounding(flops: float, times: int) -> None:
+    one, many = (price_table().exact_usd(n * flops) for n in (1, times))
+    assert many == pytest.approx([times * usd for usd in one])
+    assert price_table().usd(flops) == Estimate(*map(one_figure, one))
+
+
+def test_nothing_is_computed_twice() -> None:
+    # The meter counts each pass as it happens, and no pass keeps fewer activations than it needs.
+    assert Pricing(SUBJECT, 8e9, price_table()).cost(Spend(flops=3e12)).hardware_flops == 3e12
+
+
 def test_unknown_pretraining_is_none() -> None:
     unknown = Subject("m", "a" * 64, 2_000_000, "float32", "cpu", "llama")
     assert Pricing(unknown, 8e9, price_table()).cost(Spend(flops=1e12)).pretraining_share is None
