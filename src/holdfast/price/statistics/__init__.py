@@ -1,0 +1,1 @@
+"""Statistics of prices: survival, shares, intervals, searches, relations."""
