@@ -31,7 +31,7 @@ Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Bracket:
+class CostBracket:
     """A cost that is known to lie in (low, high]: exactly that where both are one.
 
     low: at least 0. high: above 0; infinite where nothing but a lower bound is known.
@@ -70,7 +70,7 @@ class RankAssociation:
 
 def kendall(
     resistance: Sequence[float],
-    cost: Sequence[Bracket],
+    cost: Sequence[CostBracket],
     sizes: Sequence[float] | None = None,
     *,
     confidence: float = 0.95,
@@ -123,7 +123,7 @@ class Run:
     model: str
     attack: str
     log_resistance: float
-    cost: Bracket
+    cost: CostBracket
 
 
 @dataclass(frozen=True)
@@ -316,11 +316,11 @@ def _spread(
     return float(np.std(slopes, ddof=1))
 
 
-def _exact(values: Sequence[float]) -> list[Bracket]:
-    return [Bracket(value, value) for value in values]
+def _exact(values: Sequence[float]) -> list[CostBracket]:
+    return [CostBracket(value, value) for value in values]
 
 
-def _signs(values: Sequence[Bracket]) -> Whole:
+def _signs(values: Sequence[CostBracket]) -> Whole:
     """(n, n): 1 where the row's model is known to be above the column's, -1 below, 0 unknown."""
     low = np.array([v.low for v in values], dtype=float)
     high = np.array([v.high for v in values], dtype=float)

@@ -12,7 +12,7 @@ from scipy.stats import kendalltau, norm
 
 from holdfast.price.statistics.relations import (
     MINIMUM,
-    Bracket,
+    CostBracket,
     Run,
     _Design,
     elasticity,
@@ -20,12 +20,12 @@ from holdfast.price.statistics.relations import (
 )
 
 
-def exact(*values: float) -> list[Bracket]:
-    return [Bracket(v, v) for v in values]
+def exact(*values: float) -> list[CostBracket]:
+    return [CostBracket(v, v) for v in values]
 
 
-def above(bound: float) -> Bracket:
-    return Bracket(bound, math.inf)
+def above(bound: float) -> CostBracket:
+    return CostBracket(bound, math.inf)
 
 
 def test_tau_by_hand() -> None:
@@ -45,8 +45,8 @@ def test_tau_by_hand_with_a_cost_that_is_only_bounded() -> None:
 
 
 def test_brackets_that_touch_are_ordered_and_those_that_overlap_are_not() -> None:
-    assert kendall([1, 2, 3], [Bracket(1, 2), Bracket(2, 4), Bracket(4, 8)]).tau == 1.0
-    assert kendall([1, 2], [Bracket(1, 4), Bracket(2, 8)]).tau is None
+    assert kendall([1, 2, 3], [CostBracket(1, 2), CostBracket(2, 4), CostBracket(4, 8)]).tau == 1.0
+    assert kendall([1, 2], [CostBracket(1, 4), CostBracket(2, 8)]).tau is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,7 +98,7 @@ def test_one_size_for_all_leaves_no_partial_association() -> None:
 
 
 @pytest.mark.parametrize("costs", [exact(*[2.0] * 9), [above(4.0)] * 9])
-def test_nothing_to_order_is_said_and_no_number_invented(costs: list[Bracket]) -> None:
+def test_nothing_to_order_is_said_and_no_number_invented(costs: list[CostBracket]) -> None:
     found = kendall(list(range(9)), costs)
     assert (found.tau, found.low, found.p) == (None, None, None)
     assert "do not differ" in found.reason
@@ -122,7 +122,7 @@ def runs_of(
         for _ in range(seeds):
             cost = math.exp(3 + beta * resistance + own + within * random.normal())
             low = width ** math.floor(math.log(cost, width)) if width > 1 else cost
-            bracket = Bracket(low, low * width)
+            bracket = CostBracket(low, low * width)
             found.append(
                 Run(str(model), "a", resistance, above(budget) if low >= budget else bracket)
             )
@@ -142,8 +142,8 @@ def test_exact_costs_give_least_squares() -> None:
 
 def test_the_likelihood_is_that_of_the_normal_law_and_its_gradient_is_right() -> None:
     runs = [
-        Run("a", "x", 0.0, Bracket(2, 4)), Run("b", "x", 1.0, Bracket(3, 3)),
-        Run("c", "y", 2.0, above(8)), Run("d", "y", 3.0, Bracket(0, 5)),
+        Run("a", "x", 0.0, CostBracket(2, 4)), Run("b", "x", 1.0, CostBracket(3, 3)),
+        Run("c", "y", 2.0, above(8)), Run("d", "y", 3.0, CostBracket(0, 5)),
     ]  # fmt: skip
     design = _Design.of(runs)
     ones, at = np.ones(4), np.array([0.3, 0.7, -0.2, 1.4])
@@ -161,7 +161,9 @@ def test_the_likelihood_is_that_of_the_normal_law_and_its_gradient_is_right() ->
 
 
 def test_far_out_in_either_tail_it_stays_finite() -> None:
-    design = _Design.of([Run("a", "x", 0.0, Bracket(1, 2)), Run("b", "x", 1.0, Bracket(2, 4))])
+    design = _Design.of(
+        [Run("a", "x", 0.0, CostBracket(1, 2)), Run("b", "x", 1.0, CostBracket(2, 4))]
+    )
     for line in (-60.0, 60.0):
         value, gradient = design.loss(np.array([line, 0.0, 1.0]), np.ones(2))
         assert math.isfinite(value)
@@ -193,7 +195,7 @@ def test_it_is_lifelines_fit() -> None:
 def test_attacks_have_their_own_level() -> None:
     random = np.random.default_rng(5)
     one = runs_of(random, width=1.0)
-    dear = [Run(r.model, "b", r.log_resistance, Bracket(*[50 * r.cost.low] * 2)) for r in one]
+    dear = [Run(r.model, "b", r.log_resistance, CostBracket(*[50 * r.cost.low] * 2)) for r in one]
     assert elasticity([*one, *dear], replicates=20).beta == pytest.approx(
         elasticity(one, replicates=20).beta, abs=1e-3
     )
@@ -202,7 +204,12 @@ def test_attacks_have_their_own_level() -> None:
 def test_cost_in_other_units_leaves_it_alone_and_resistance_squared_halves_it() -> None:
     runs = runs_of(np.random.default_rng(6), budget=64.0)
     scaled = [
-        Run(r.model, r.attack, 2 * r.log_resistance, Bracket(1e9 * r.cost.low, 1e9 * r.cost.high))
+        Run(
+            r.model,
+            r.attack,
+            2 * r.log_resistance,
+            CostBracket(1e9 * r.cost.low, 1e9 * r.cost.high),
+        )
         for r in runs
     ]
     one, two = elasticity(runs, replicates=30), elasticity(scaled, replicates=30)
@@ -220,8 +227,8 @@ def test_below_the_least_number_of_models_it_is_a_description() -> None:
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
-        ([Run("a", "x", 0.0, Bracket(1, 2))] * 9, "needs 3 models"),
-        ([Run(str(n), "x", 1.0, Bracket(1, 2)) for n in range(9)], "resist alike"),
+        ([Run("a", "x", 0.0, CostBracket(1, 2))] * 9, "needs 3 models"),
+        ([Run(str(n), "x", 1.0, CostBracket(1, 2)) for n in range(9)], "resist alike"),
         ([Run(str(n), "x", float(n), above(8)) for n in range(9)], "fewer than two runs"),
     ],
 )
