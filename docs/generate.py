@@ -5,7 +5,8 @@ of both, and puts what they printed between the marks of README.md and docs/orga
 
 With the folder of a finished `holdfast attacks check` it does nothing but put that run's table
 into docs/efficacy.md and its ledgers beside it; with `tar_grid` and the folder of an audit by that
-suite, nothing but the verdict on every row of it, into docs/suites/tar_grid.md.
+suite, nothing but the verdict on every row of it, into docs/suites/tar_grid.md; with `presets` and
+the `.tuning` folders of finished `holdfast harden --tune`, nothing but docs/presets.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
@@ -27,11 +29,14 @@ from holdfast.cli.organism import findings_table
 from holdfast.core import canonical_json, plain
 from holdfast.engine import CONTROL, FILE, Ledger, choose, load_suite
 from holdfast.organism.check import check
-from holdfast.price import Threshold, Verdict, efficacy
+from holdfast.price import Threshold, Verdict, efficacy, price
 from holdfast.price.breach import held_out_breach
 from holdfast.price.curves import Reader, first_reading
+from holdfast.price.exposure import exposure
 from holdfast.report import efficacy_markdown, print_audit
+from holdfast.report.tuning import tuning_json, tuning_markdown
 from holdfast.verbs import CHECKS, report
+from holdfast.verbs.tuning import Trial
 
 DOCS = Path(__file__).resolve().parent
 WIDTH = 100
@@ -89,6 +94,37 @@ def grid_page(folder: Path) -> None:
     _copy(folder / FILE, DOCS / "efficacy" / "tar_grid.sqlite.gz")
 
 
+def presets_page(folders: list[Path]) -> None:
+    """What each tuning tried and found, with its ledgers beside it."""
+    parts = []
+    for folder in folders:
+        name = folder.name.removesuffix(".tuning")
+        trials = [Trial(**row) for row in json.loads((folder / "tuning.json").read_text("utf-8"))]
+        kept = [trial for trial in trials if trial.shortfall <= 0]
+        found = SimpleNamespace(
+            base=exposure(_results(folder / "base")),
+            trials=trials,
+            winner=min(kept, key=lambda trial: (trial.exposure, trial.flops)),
+            reported=price(_results(folder / "held-out-hardened")),
+            reported_base=price(_results(folder / "held-out-base")),
+        )
+        tried = {n for t in trials for n in t.settings if t.settings[n] != trials[0].settings[n]}
+        shown = [n for n in trials[0].settings if n in tried]
+        parts.append(f"### {name}\n\n{tuning_markdown(found, shown)}")
+        to = DOCS / "presets"
+        to.mkdir(exist_ok=True)
+        data = json.dumps(tuning_json(found), indent=1, ensure_ascii=False, allow_nan=False)
+        (to / f"{name}.json").write_text(data + "\n", encoding="utf-8")
+        for part in ("base", "hardened"):
+            _copy(folder / f"held-out-{part}" / FILE, to / f"{name}-{part}.sqlite.gz")
+    put(DOCS / "presets.md", "presets", "\n".join(parts))
+
+
+def _results(folder: Path):
+    with Ledger(folder / FILE, read_only=True) as ledger:
+        return ledger.results()
+
+
 def _line(cells) -> str:
     return f"| {' | '.join(cell or '–' for cell in cells)} |"
 
@@ -116,6 +152,9 @@ def main() -> None:
     """Run and write."""
     if sys.argv[1:2] == ["tar_grid"]:
         grid_page(Path(sys.argv[2]))
+        return
+    if sys.argv[1:2] == ["presets"]:
+        presets_page([Path(name) for name in sys.argv[2:]])
         return
     if sys.argv[1:]:
         efficacy_page(Path(sys.argv[1]))

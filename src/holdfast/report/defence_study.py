@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -15,7 +14,7 @@ from holdfast.core import plain
 from holdfast.price import BOUNDS, words
 from holdfast.price.defence_study import AttackRow, DefenceRow, DefenceStudy
 from holdfast.price.hardening import Break, cost_of
-from holdfast.report.tuning import price_of
+from holdfast.report.tuning import markdown_table, price_of
 
 SUMMARY = (
     "defence", "models", "utility", "refusal", "over-refusal", "harm", "cost", "time",
@@ -45,7 +44,7 @@ READ = (
 
 def defences_markdown(study: DefenceStudy) -> str:
     """The same two tables, and what each attack costs on the control."""
-    parts = [_table(SUMMARY, summary(study)), _table(*factors(study)), READ]
+    parts = [markdown_table(SUMMARY, summary(study)), markdown_table(*factors(study)), READ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -122,8 +121,3 @@ def _times(value: float | None, *, more: bool) -> str:
     if value is None:
         return words.MISSING
     return ("> " if more else "") + f"{value:.2g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rich import box
@@ -71,6 +71,44 @@ def print_tuning(found: Found, console: Console) -> None:
     )
     console.print(bought_table(bought(found.reported_base, found.reported)))
     console.print("Held-out attacks on held-out prompts: median FLOPs to a breach.")
+
+
+def tuning_markdown(found: Found, settings: Sequence[str]) -> str:
+    """The same two tables as Markdown.
+
+    Args:
+        found: what tuning found.
+        settings: those to show, by name: the ones that were searched.
+    """
+    head = ("point", "exposure", "by attack", "utility", *(f"`{name}`" for name in settings))
+    rows = [["the base", f"{found.base.worst:.2f}", _shares(found.base.attacks),
+             f"{found.base.utility:.2f}", *("" for _ in settings)]]  # fmt: skip
+    for trial in found.trials:
+        mark = ", the winner" if trial.number == found.winner.number else ""
+        lost = ", below the floor" if trial.shortfall > 0 else ""
+        rows.append([
+            f"{trial.number}{mark}", f"{trial.exposure:.2f}", _shares(trial.attacks),
+            f"{trial.utility:.2f}{lost}",
+            *(words.settings({name: trial.settings[name]}).partition("=")[2] for name in settings),
+        ])  # fmt: skip
+    pairs = bought(found.reported_base, found.reported)
+    held_out = [
+        [f"`{row.attack}`", price_of(row.base), _broken(row.base), price_of(row.hardened),
+         _broken(row.hardened), factor(row)]
+        for row in pairs
+    ]  # fmt: skip
+    second = ("attack", "base", "broken", "hardened", "broken", "factor")
+    return f"{markdown_table(head, rows)}\n\n{markdown_table(second, held_out)}\n"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose cells are strings already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shares(attacks: Mapping[str, float]) -> str:
+    return ", ".join(f"`{name}` {value:.2f}" for name, value in attacks.items())
 
 
 def bought_table(rows: Sequence[Bought]) -> Table:
