@@ -15,8 +15,8 @@ from holdfast.verbs.auditing import (
     report,
 )
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden
+from holdfast.verbs.parts import Part
 from holdfast.verbs.studying import (
-    Part,
     StudyPlan,
     finished,
     left,

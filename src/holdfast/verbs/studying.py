@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.core import SpecError, Spend
 from holdfast.core.registry import names
-from holdfast.engine import parse_method, spelled
-from holdfast.engine.presets import preset, preset_names
-from holdfast.verbs.auditing import MODEL, OUT, measure, plan
-from holdfast.verbs.hardening import HardenOptions, Watch, harden, prepare
-from holdfast.verbs.places import writable
+from holdfast.verbs.auditing import MODEL, OUT, plan
+from holdfast.verbs.hardening import prepare
+from holdfast.verbs.parts import (
+    Part,
+    Watching,
+    kept,
+    planned,
+    results_of,
+    run_parts,
+    spent,
+)
+from holdfast.verbs.parts import finished as finished_parts
 
 if TYPE_CHECKING:
-    from holdfast.engine import Progress
     from holdfast.price.defence_study import DefenceStudy
 
 SUITE = "standard"
@@ -26,26 +32,8 @@ _KEPT = "organism"  # the presets that are used where there are any
 
 
 @dataclass(frozen=True)
-class Part:
-    """One model of a study: the control where there is no defence.
-
-    defence: as `harden` takes it. folder: of its ledger; the hardened weights lie in `model`
-    below it.
-    """
-
-    defence: str | None
-    seed: int
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return "control" if self.defence is None else f"{self.defence}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
 class StudyPlan:
-    """What a study of defences is made of."""
+    """What a study of defences is made of: the control first."""
 
     model: str
     suite: str
@@ -76,69 +64,36 @@ def plan_defences(
     chosen = list(defences or names("defences"))
     folder = Path(out) if out is not None else OUT / "study-defences"
     for defence in chosen:
-        prepare(model, [_kept(defence)], domain=domain)
+        prepare(model, [kept(defence, _KEPT)], domain=domain)
     plan(model, suite=suite, seeds=seeds, domain=domain, out=folder / "control")
-    parts = [Part(None, 0, folder / "control")]
+    parts = [Part("control", model, folder / "control", suite, seeds, domain=domain)]
     parts += [
-        Part(defence, seed, folder / f"{_file(defence)}-{seed}")
+        Part(
+            f"{defence}, seed {seed}", model, folder / f"{_file(defence)}-{seed}", suite, seeds,
+            defences=(defence,), seed=seed, domain=domain, kept=_KEPT,
+        )
         for seed in range(defence_seeds)
         for defence in chosen
-    ]
+    ]  # fmt: skip
     return StudyPlan(model, suite, seeds, tuple(parts), domain)
-
-
-def run_part(
-    study: StudyPlan,
-    part: Part,
-    *,
-    progress: Progress | None = None,
-    watch: Watch | None = None,
-    workers: int = 0,
-) -> None:
-    """Hardens, if need be, and audits one model; what is done already is not done again."""
-    writable(part.folder)
-    model = study.model
-    if part.defence is not None:
-        hardened_at, note = part.folder / "model", part.folder / "hardened.json"
-        if not (hardened_at / "holdfast.json").exists():
-            options: HardenOptions = {"domain": study.domain, "seed": part.seed, "force": True}
-            made = harden(study.model, [_kept(part.defence)], hardened_at, watch=watch, **options)
-            note.write_text(
-                json.dumps({"stages": [spend.astuple() for spend in made.stages]}), "utf-8"
-            )
-        model = str(hardened_at)
-    measure(
-        model, suite=study.suite, seeds=study.seeds, domain=study.domain, out=part.folder,
-        progress=progress, workers=workers,
-    )  # fmt: skip
 
 
 def finished(study: StudyPlan) -> Iterator[Part]:
     """The parts whose every trial is in their ledger."""
-    for part in study.parts:
-        model = study.model if part.defence is None else str(part.folder / "model")
-        if part.defence is not None and not Path(model, "holdfast.json").exists():
-            continue
-        made, done = plan(
-            model, suite=study.suite, seeds=study.seeds, domain=study.domain, out=part.folder
-        )
-        if all(spec.key in done for spec in made.trials):
-            yield part
+    return finished_parts(study.parts)
 
 
 def left(study: StudyPlan, part: Part) -> float:
     """Seconds that a part's audit should still take: by the control's trials where it is done."""
-    made, done = plan(
-        study.model, suite=study.suite, seeds=study.seeds, domain=study.domain,
-        out=study.parts[0].folder,
-    )  # fmt: skip
-    return made.left(done) if part.defence is None else sum(made.seconds)
+    control = study.parts[0]
+    made, done = planned(control)
+    return made.left(done) if part == control else sum(made.seconds)
 
 
 def study_defences(
     study: StudyPlan,
     *,
-    progress: Callable[[Part], tuple[Progress, Watch]] | None = None,
+    progress: Watching | None = None,
     workers: int = 0,
     most: int | None = None,
 ) -> DefenceStudy:
@@ -156,12 +111,8 @@ def study_defences(
     Raises:
         HoldfastError, Interrupted, Diverged: as `harden` and `audit`.
     """
-    done = set(finished(study))
-    for part in [part for part in study.parts if part not in done][:most]:
-        bar, watch = progress(part) if progress else (None, None)
-        run_part(study, part, progress=bar, watch=watch, workers=workers)
-        done.add(part)
-    found = read_defences(study, [part for part in study.parts if part in done])
+    done = run_parts(study.parts, progress=progress, workers=workers, most=most)
+    found = read_defences(study, done)
     write_defences(found, study.parts[0].folder.parent)
     return found
 
@@ -179,42 +130,18 @@ def write_defences(found: DefenceStudy, folder: Path) -> None:
 
 def read_defences(study: StudyPlan, parts: Sequence[Part]) -> DefenceStudy:
     """What the finished `parts` say, the control among them; nothing is run."""
-    from holdfast.engine import FILE, Ledger
     from holdfast.price import price
     from holdfast.price.defence_study import Subject, study_of
 
     def priced(part: Part) -> Any:
-        with Ledger(part.folder / FILE, read_only=True) as ledger:
-            return price(ledger.results())
+        return price(results_of(part))
 
-    control = next(p for p in study.parts if p.defence is None)
     subjects = [
-        Subject(_label(part.defence), part.seed, _spend(part.folder), priced(part))
+        Subject(part.defences[0], part.seed, spent(part) or Spend(), priced(part))
         for part in parts
-        if part.defence is not None
+        if part.defences
     ]
-    return study_of(priced(control), sorted(subjects, key=lambda s: s.defence))
-
-
-def _spend(folder: Path) -> Spend:
-    rows = json.loads((folder / "hardened.json").read_text("utf-8"))["stages"]
-    return sum((Spend(*row) for row in rows), Spend())
-
-
-def _kept(defence: str) -> str:
-    """`defence` with the settings that are kept for the organism, unless it brings its own."""
-    name, settings = parse_method(defence)
-    if settings or _KEPT not in preset_names():
-        return defence
-    try:
-        kept = preset(_KEPT, name)
-    except SpecError:
-        return defence
-    return spelled(name, kept)
-
-
-def _label(defence: str | None) -> str:
-    return "control" if defence is None else defence
+    return study_of(priced(study.parts[0]), sorted(subjects, key=lambda s: s.defence))
 
 
 def _file(defence: str) -> str:
