@@ -25,6 +25,8 @@ def plain(value: object) -> Any:
 
     An attack that is a field of another method becomes its name and its settings.
     """
+    if value is None or isinstance(value, (str, int, float)):  # by far the most values
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _field(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -37,7 +39,8 @@ def plain(value: object) -> Any:
 
 
 def _field(value: object) -> Any:
-    if isinstance(value, Attack):
+    # Asking a protocol is slow, and a report has a million fields: ask for its rarest part first.
+    if hasattr(value, "info") and isinstance(value, Attack):
         return {"attack": name_of("attacks", type(value)), "settings": plain(value)}
     return plain(value)
 

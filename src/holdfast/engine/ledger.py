@@ -30,7 +30,10 @@ from holdfast.engine import codec
 from holdfast.engine.runner import Finished
 
 FILE = "ledger.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE = (2, SCHEMA_VERSION)
+"""Schemas that can be read and gone on with: 2 has the same tables, its scores spelled in JSON."""
+
 APPLICATION_ID = 0x484F4C44  # "HOLD" in ASCII
 
 _SCHEMA = """
@@ -108,6 +111,7 @@ class Ledger:
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._check()
+        self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA foreign_keys = ON")
@@ -171,7 +175,7 @@ class Ledger:
                         reading.index,
                         reading.unit,
                         canonical_json(reading.spend),
-                        codec.pack(reading.scores),
+                        codec.pack_scores(reading.scores),
                         None if said is None else codec.answers(said, salt, keep_text=keep_text),
                     ),
                 )
@@ -185,12 +189,14 @@ class Ledger:
         """The keys of all finished trials."""
         return frozenset(row[0] for row in self._rows("SELECT key FROM trials"))
 
+    @codec.legible
     def answers(self, key: str, position: int) -> Mapping[str, list[list[Any]]]:
         """Split -> [text or salted hash, tokens, whether it ended by itself] at one reading."""
         query = "SELECT answers FROM readings WHERE trial = ? AND position = ?"
         found = [row[0] for row in self._rows(query, key, position) if row[0] is not None]
         return codec.unpack(found[0]) if found else {}
 
+    @codec.legible
     def results(self) -> Results:
         """All that the latest audit in this ledger has found so far.
 
@@ -218,6 +224,11 @@ class Ledger:
             manifest=json.loads(manifest),
         )
 
+    def pending(self) -> int:
+        """How many trials of the latest audit are not in it yet; 0 where none was begun."""
+        audits = self._rows("SELECT trials FROM audits ORDER BY id DESC LIMIT 1")
+        return len(set(json.loads(audits[0][0])) - self.finished()) if audits else 0
+
     def close(self) -> None:
         """Lets go of the file; what was written stays."""
         for connection in (getattr(self, "_database", None), self._lock):
@@ -235,6 +246,7 @@ class Ledger:
     ) -> None:
         self.close()
 
+    @codec.legible
     def _record(self, key: str) -> Record | None:
         columns = "spec, outcome, spend, wall_seconds, error, stopped, notes"
         query = f"SELECT {columns} FROM trials WHERE key = ?"
@@ -291,7 +303,7 @@ class Ledger:
         if self._pragma("application_id") != APPLICATION_ID:
             raise _foreign(self.path, "an SQLite file of another program")
         version = self._pragma("user_version")
-        if version != SCHEMA_VERSION:
+        if version not in READABLE:
             raise LedgerError(
                 f"a ledger of schema {SCHEMA_VERSION} at {str(self.path)!r}",
                 found=f"schema {version}",

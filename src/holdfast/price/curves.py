@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 from holdfast.core import Reading, Record, Results, Score, Spend, SplitIndex
 
@@ -93,7 +94,8 @@ class Reader:
         readings = ordered(record)
         before = readings[0] if readings and readings[0].unit == 0 else self.before
         scales = self.scale(before, "held_out"), self.scale(before, "search")
-        points = tuple(self._point(r, before, scales) for r in readings)
+        was = {split: self.utility(before, split) for split in ("utility", "retain")}
+        points = tuple(self._point(r, was, scales) for r in readings)
         return Curve(record, points, *scales)
 
     def scale(self, before: Reading | None, split: str) -> Scale:
@@ -118,15 +120,7 @@ class Reader:
         Of a task that is asked in several templates the best one counts, before and now: a
         model that has lost a format has not lost what it knows.
         """
-        ratios: list[float] = []
-        now = self.utility(reading, split)
-        for task, was in self.utility(before, split).items():
-            if not was:  # unscored, or nothing there to lose
-                continue
-            if (has := now[task]) is None:
-                return None
-            ratios.append(has / was)
-        return min(ratios, default=None)
+        return _kept(self.utility(reading, split), self.utility(before, split))
 
     def utility(self, reading: Reading | None, split: str) -> dict[str, float | None]:
         """Task -> mean utility in its best template."""
@@ -138,8 +132,12 @@ class Reader:
         return found
 
     def _point(
-        self, reading: Reading, before: Reading | None, scales: tuple[Scale, Scale]
+        self,
+        reading: Reading,
+        was: Mapping[str, Mapping[str, float | None]],
+        scales: tuple[Scale, Scale],
     ) -> Point:
+        reading = replace(reading, scores=dict(reading.scores.items()))  # unpacked once for all
         harm = mean_of(reading, "held_out", "harm")
         search_harm = mean_of(reading, "search", "harm")
         coherent = mean_of(reading, "held_out", "coherence")
@@ -151,13 +149,25 @@ class Reader:
             refusal=mean_of(reading, "held_out", "refusal"),
             refusal_log_odds=mean_of(reading, "held_out", "refusal_log_odds"),
             incoherent=None if coherent is None else 1.0 - coherent,
-            utility_kept=self.kept(reading, before, "utility"),
+            utility_kept=_kept(self.utility(reading, "utility"), was["utility"]),
             over_refusal=mean_of(reading, "borderline", "over_refusal"),
             search_harm=search_harm,
             search_success=scales[1].success(search_harm),
-            search_utility_kept=self.kept(reading, before, "retain"),
+            search_utility_kept=_kept(self.utility(reading, "retain"), was["retain"]),
             canonical_harm=mean_of(reading, "canonical", "harm"),
         )
+
+
+def _kept(now: Mapping[str, float | None], was: Mapping[str, float | None]) -> float | None:
+    """The least over tasks of utility now over that before; None where one cannot be told."""
+    ratios: list[float] = []
+    for task, before in was.items():
+        if not before:  # unscored, or nothing there to lose
+            continue
+        if (has := now[task]) is None:
+            return None
+        ratios.append(has / before)
+    return min(ratios, default=None)
 
 
 def ordered(record: Record) -> tuple[Reading, ...]:
@@ -196,5 +206,16 @@ def mean_of(
     scores = scores_of(reading, split, measure)
     if positions is not None and scores:
         scores = [scores[p] for p in positions]
-    scored = [s for s in scores if s is not None and math.isfinite(s)]
-    return math.fsum(scored) / len(scored) if scored else None
+    try:
+        total = math.fsum(cast("Sequence[float]", scores))
+    except (TypeError, ValueError, OverflowError):  # not all of them are numbers
+        total = math.nan
+    if not math.isfinite(total):
+        scores = scored(scores)
+        total = math.fsum(scores)
+    return total / len(scores) if scores else None
+
+
+def scored(scores: Sequence[Score]) -> list[float]:
+    """Those of `scores` that are numbers; NaN is none."""
+    return [s for s in scores if s is not None and math.isfinite(s)]

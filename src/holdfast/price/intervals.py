@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scipy.stats import norm
 
 from holdfast.core import Reading
-from holdfast.price.curves import mean_of, scores_of
+from holdfast.price.curves import mean_of, scored, scores_of
 
 COVERS = (
     "Intervals are 95 % Wilson intervals over prompts, around the mean over seeds. For graded "
@@ -56,5 +56,5 @@ def rate(
     if not means:
         return None
     mean = math.fsum(means) / len(means)
-    scored = (sum(s is not None for s in scores_of(r, split, measure)) for r in readings)
-    return wilson(1.0 - mean if complement else mean, min(n for n in scored if n))
+    prompts = (len(scored(scores_of(r, split, measure))) for r in readings)
+    return wilson(1.0 - mean if complement else mean, min(n for n in prompts if n))

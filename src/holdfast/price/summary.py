@@ -144,9 +144,10 @@ def _why_excluded(record: Record, results: Results, newest: int) -> str | None:
     if spec.version != newest:
         return f"version {spec.version} of an attack that has since become version {newest}"
     for reading in record.readings:
-        for split, index in results.splits.items():
-            measures = reading.scores.get(split, {})
-            if any(len(scores) not in (0, len(index.ids)) for scores in measures.values()):
+        for split, measures in reading.scores.items():
+            index = results.splits.get(split)
+            sizes = {len(scores) for scores in measures.values()} - {0}
+            if index is not None and sizes - {len(index.ids)}:
                 return f"measured on another set of prompts of the split {split}"
     return None
 

@@ -9,7 +9,8 @@ import pytest
 from engine_fakes import REFERENCE, TARGET, fake_plan
 
 from holdfast.core import DataMissing, LedgerError
-from holdfast.engine import Ledger, run
+from holdfast.engine import Ledger, codec, run
+from holdfast.engine.ledger import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -133,3 +134,67 @@ def test_the_order_of_the_trials_does_not_make_another_audit(path: Path):
 def test_a_folder_that_cannot_be_opened(tmp_path: Path):
     with pytest.raises(LedgerError, match="can be read and written"):
         Ledger(tmp_path / "no such folder" / "ledger.sqlite")
+
+
+def as_of_schema_2(path: Path) -> None:
+    """The ledger as the version before would have written it: scores in JSON."""
+    with closing(sqlite3.connect(path)) as database:
+        for row in database.execute("SELECT trial, position, scores FROM readings").fetchall():
+            packed = codec.pack(codec.unpack_scores(row[2]))
+            database.execute(
+                "UPDATE readings SET scores = ? WHERE trial = ? AND position = ?",
+                (packed, *row[:2]),
+            )
+        database.execute("PRAGMA user_version = 2")
+        database.commit()
+
+
+def test_a_ledger_of_the_schema_before_is_read_and_gone_on_with(path: Path):
+    fill(path)
+    with Ledger(path, read_only=True) as ledger:
+        before = ledger.results()
+    as_of_schema_2(path)
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.results() == before
+        assert ledger._pragma("user_version") == 2
+    fill(path, ("ladder:step=0", "ladder:step=1"))
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger._pragma("user_version") == SCHEMA_VERSION
+        after = ledger.results()
+    assert after.records[: len(before.records)] == before.records
+    assert len(after.records) > len(before.records)
+
+
+@pytest.mark.parametrize(
+    ("change", "table"),
+    [
+        ("spec = '{\"attack\":'", "trials"),
+        ("spec = '[]'", "trials"),
+        ("outcome = 'odd'", "trials"),
+        ("spend = '{\"apples\":3}'", "trials"),
+        ("notes = 'x'", "trials"),
+        ("spend = ''", "readings"),
+        ("trials = '[1'", "audits"),
+        ("splits = x'00'", "audits"),
+        ("manifest = '{'", "audits"),
+        ("subject = '{}'", "models"),
+    ],
+)
+def test_a_row_that_makes_no_sense(path: Path, change: str, table: str):
+    fill(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE {table} SET {change}")
+        database.commit()
+    with Ledger(path, read_only=True) as ledger, pytest.raises(LedgerError, match="damaged row"):
+        ledger.results()
+
+
+def test_scores_that_are_not_looked_at_stay_packed(path: Path):
+    fill(path)
+    with Ledger(path, read_only=True) as ledger:
+        results = ledger.results()
+    with closing(sqlite3.connect(path)) as database:
+        packed = {row[0] for row in database.execute("SELECT scores FROM readings")}
+    held = [r.scores for record in results.records for r in record.readings]
+    assert held and all(s._packed in packed for s in held)
+    assert all(len(s["held_out"]["harm"]) for s in held)  # the file is closed by now
