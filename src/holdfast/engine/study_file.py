@@ -1,0 +1,346 @@
+"""A study from its TOML file, or from the folder of a study of defences."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from holdfast.core import DataMissing, SpecError
+from holdfast.core.registry import unknown
+from holdfast.engine.ledger import FILE, Ledger
+from holdfast.engine.study import (
+    Comparison,
+    Hypothesis,
+    Member,
+    Relation,
+    Resistance,
+    Selection,
+    Statistic,
+    Study,
+    checked,
+)
+from holdfast.engine.suites import load_suite
+
+SEEDS = 5
+"""Runs of each attack unless a study says otherwise: fewer leave a median without bounds."""
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}")
+_SEEDED = re.compile(r"(.+)-(\d+)")
+_CONTROL = "control"
+
+Words = str | list[str]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Model(_Table):
+    model: str | None = None
+    base: str | None = None
+    defence: Words | None = None
+    seed: int | list[int] = 0
+    ledger: str | None = None
+    group: str | None = None
+    suite: str | None = None
+    attacks: list[str] | None = None
+    seeds: int | None = None
+    domain: str | None = None
+
+
+class _Comparison(_Table):
+    name: str | None = None
+    a: str
+    b: str
+    attack: Words | None = None
+    price: bool = False
+
+
+class _Relation(_Table):
+    name: str | None = None
+    resistance: Resistance = "refusal_margin"
+    attacks: list[str] = []
+    models: list[str] = []
+
+
+class _Hypothesis(_Table):
+    id: str
+    statement: str
+    statistic: Statistic
+    source: str = ""
+    models: Words = []
+    against: str | None = None
+    attack: Words = []
+    against_attack: str | None = None
+    resistance: Resistance = "refusal_margin"
+    at_least: float | None = None
+    at_most: float | None = None
+    minimum_n: int = 5
+
+
+class _File(_Table):
+    title: str = ""
+    domain: str | None = None
+    domains: list[str] = []
+    suite: str = "standard"
+    attacks: list[str] | None = None
+    seeds: int = SEEDS
+    tau: float = 0.5
+    delta: float = 0.1
+    presets: str | None = None
+    source: Annotated[str | None, Field(alias="from")] = None
+    models: dict[str, _Model] = {}
+    comparisons: list[_Comparison] = []
+    relations: list[_Relation] = []
+    hypotheses: list[_Hypothesis] = []
+
+
+_TABLES: Mapping[str, type[_Table]] = {
+    "models": _Model, "comparisons": _Comparison, "relations": _Relation,
+    "hypotheses": _Hypothesis,
+}  # fmt: skip
+
+
+def read_study(path: Path, *, source: Path | None = None) -> Study:
+    """The study that `path` describes, checked in all that needs no model.
+
+    Folders in it are looked for beside the file.
+
+    Args:
+        path: a TOML file; docs/studies.md says what it may hold.
+        source: the folder of a study of defences, whose models take the place of those of the
+            same group; the file's own `from` unless given.
+
+    Raises:
+        HoldfastError: no such file, not TOML, an unknown key, model, attack, suite or statistic,
+            a name that is given twice, a comparison of what is not there.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataMissing(
+            f"a study file at {str(path)!r}",
+            found=getattr(error, "strerror", None) or "no UTF-8 text",
+            remedy="docs/studies.md shows one.",
+        ) from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"TOML in {path.name}", found=str(error), remedy="Mend it.") from None
+    try:
+        file = _File.model_validate(raw)
+    except ValidationError as error:
+        _complain(error, path.name)
+    return _study(file, path.parent, source)
+
+
+def _study(file: _File, beside: Path, source: Path | None) -> Study:
+    from holdfast.domains import load_domain
+
+    load_suite(file.suite)
+    domains = [file.domain] if file.domain else list(file.domains)
+    if file.domain and file.domains:
+        raise SpecError("domain or domains", found="both", remedy="Leave one of them out.")
+    for name in domains:
+        load_domain(_place(name, beside))
+    members = [
+        member
+        for name, row in file.models.items()
+        for domain in (domains or [None])
+        for member in _members(name, row, file, beside, domain, alone=len(domains) < 2)
+    ]
+    folder = source or (None if file.source is None else beside / file.source)
+    there, left_out = ([], []) if folder is None else from_folder(folder)
+    replaced = {member.group for member in there}
+    return checked(
+        Study(
+            title=file.title,
+            members=(*there, *(m for m in members if m.group not in replaced)),
+            tau=file.tau,
+            delta=file.delta,
+            comparisons=tuple(one for row in file.comparisons for one in _comparisons(row)),
+            relations=tuple(map(_relation, file.relations)),
+            hypotheses=tuple(map(_hypothesis, file.hypotheses)),
+            left_out=tuple(left_out),
+        )
+    )
+
+
+def from_folder(folder: Path) -> tuple[list[Member], list[str]]:
+    """The finished models of a study of defences, the control first; and what was left out, why.
+
+    Raises:
+        DataMissing: there are none.
+    """
+    members: list[Member] = []
+    left_out: list[str] = []
+    for place in sorted(folder.glob(f"*/{FILE}"), key=lambda p: (p.parent.name != _CONTROL, p)):
+        with Ledger(place, read_only=True) as ledger:
+            pending, results = ledger.pending(), ledger.results()
+        name = place.parent.name
+        if pending:
+            left_out.append(f"{name}: {pending} of its trials are still to be run")
+            continue
+        seeded = _SEEDED.fullmatch(name)
+        members.append(
+            Member(
+                name=name,
+                group=_defence(place.parent) or (seeded[1] if seeded else name),
+                model=results.models[results.target].name,
+                seed=int(seeded[2]) if seeded else 0,
+                ledger=place.parent,
+            )
+        )
+    if not members:
+        raise DataMissing(
+            "a folder that `holdfast study defences` wrote, with a finished model in it",
+            found=f"{str(folder)!r}" + (f" ({'; '.join(left_out)})" if left_out else ""),
+            remedy="Finish it, or leave `from` out.",
+        )
+    return members, left_out
+
+
+def _defence(folder: Path) -> str | None:
+    """Which defences hardened a model, by what is written beside its weights."""
+    try:
+        about = json.loads((folder / "model" / "holdfast.json").read_text("utf-8"))
+        return "+".join(stage["defence"] for stage in about["hardened"]["stages"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _members(
+    name: str, row: _Model, file: _File, beside: Path, domain: str | None, *, alone: bool
+) -> Iterator[Member]:
+    """One model for each of its seeds."""
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            "a model's name of letters, digits, '.', '_' and '-'", found=repr(name)[:60],
+            remedy="Rename it.",
+        )  # fmt: skip
+    given = [key for key in ("model", "base", "ledger") if getattr(row, key) is not None]
+    if len(given) != 1 or (row.base is None) != (row.defence is None):
+        found = ", ".join([*given, *(["defence"] if row.defence is not None else [])]) or "none"
+        raise SpecError(
+            f"model, or base and defence, or ledger in [models.{name}]",
+            found=found, remedy="Give one of the three.",
+        )  # fmt: skip
+    if row.suite is not None:
+        load_suite(row.suite)
+    defences = _listed(row.defence)
+    seeds = row.seed if isinstance(row.seed, list) else [row.seed]
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise SpecError(
+            f"different seeds in [models.{name}]", found=str(seeds), remedy="Name each once."
+        )
+    attacks = file.attacks if row.suite is None and row.attacks is None else row.attacks
+    for seed in seeds:
+        own = f"{name}-{seed}" if isinstance(row.seed, list) else name
+        place = row.domain or domain
+        yield Member(
+            name=own if alone else f"{own}@{domain}",
+            group=row.group or name,
+            model=_place(row.model or row.base or "", beside),
+            defences=tuple(defences),
+            seed=seed,
+            suite=row.suite or file.suite,
+            attacks=None if attacks is None else tuple(attacks),
+            seeds=file.seeds if row.seeds is None else row.seeds,
+            domain=None if place is None else _place(place, beside),
+            ledger=None if row.ledger is None else beside / row.ledger,
+            kept=file.presets,
+        )
+
+
+def _place(name: str, beside: Path) -> str:
+    """A folder beside the study file, or else the name as it is."""
+    folder = beside / Path(name).expanduser()
+    return str(folder) if name and folder.is_dir() else name
+
+
+def _comparisons(row: _Comparison) -> Iterator[Comparison]:
+    attacks = _listed(row.attack)
+    if bool(attacks) == row.price:
+        raise SpecError(
+            f"attack, or price = true, in the comparison of {row.a!r} and {row.b!r}",
+            found="both" if row.price else "neither",
+            remedy="Say what is compared.",
+        )
+    for text in attacks or [None]:
+        what = Selection.of(text) if text is not None else None
+        name = f"{row.a} against {row.b}, {what.text if what else 'price'}"
+        if row.name is not None:
+            name = row.name if len(attacks) < 2 or what is None else f"{row.name}, {what.text}"
+        yield Comparison(name, row.a, row.b, what)
+
+
+def _relation(row: _Relation) -> Relation:
+    attacks = tuple(map(Selection.of, row.attacks))
+    of = ", ".join(one.text for one in attacks) or "price"
+    return Relation(
+        row.name or f"{row.resistance} and cost, {of}", row.resistance, attacks, tuple(row.models)
+    )
+
+
+def _hypothesis(row: _Hypothesis) -> Hypothesis:
+    return Hypothesis(
+        id=row.id,
+        statement=row.statement,
+        statistic=row.statistic,
+        source=row.source,
+        models=tuple(_listed(row.models)),
+        against=row.against,
+        attacks=tuple(map(Selection.of, _listed(row.attack))),
+        against_attack=None if row.against_attack is None else Selection.of(row.against_attack),
+        resistance=row.resistance,
+        at_least=row.at_least,
+        at_most=row.at_most,
+        minimum=row.minimum_n,
+    )
+
+
+def _listed(words: Words | None) -> list[str]:
+    if words is None:
+        return []
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _complain(error: ValidationError, file: str) -> NoReturn:
+    """The first thing wrong with a file, in one sentence."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    table = _table(where)
+    if first["type"] == "extra_forbidden":
+        known = [f.alias or name for name, f in table.model_fields.items()]
+        raise unknown(f"key of {_spelled(where[:-1], file)}", where[-1], known)
+    found = "nothing" if first["type"] == "missing" else repr(first.get("input"))[:60]
+    raise SpecError(
+        f"{_wanted(first)} as {where[-1]!r} of {_spelled(where[:-1], file)}",
+        found=found,
+        remedy="docs/studies.md says what each key takes.",
+    )
+
+
+def _wanted(first: Mapping[str, Any]) -> str:
+    said = str(first["msg"])
+    context = cast("Mapping[str, Any]", first.get("ctx") or {})
+    if first["type"] == "missing":
+        return "a value"
+    if first["type"] == "literal_error":
+        return f"one of {context.get('expected', '')}"
+    return said.removeprefix("Input should be ").removeprefix("a valid ")
+
+
+def _table(where: Sequence[str]) -> type[_Table]:
+    return _TABLES.get(where[0], _File) if len(where) > 1 else _File
+
+
+def _spelled(where: Sequence[str], file: str) -> str:
+    inner = [part for part in where if part not in ("str", "int")]
+    return f"[{'.'.join(inner)}] in {file}" if inner else file
