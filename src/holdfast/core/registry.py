@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal, cast
 
@@ -80,7 +81,7 @@ def unusual(attack: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpecError: no such attack.
     """
-    defaults = {f.name: f.default for f in dataclasses.fields(find("attacks", attack))}
+    defaults = _defaults(attack)
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -90,6 +91,11 @@ def unusual(attack: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         elif value != defaults.get(key):
             found[key] = value
     return found
+
+
+@cache  # to find a method takes a look at every installed package
+def _defaults(attack: str) -> Mapping[str, Any]:
+    return {f.name: f.default for f in dataclasses.fields(find("attacks", attack))}
 
 
 def unknown(noun: str, name: str, known: list[str]) -> SpecError:

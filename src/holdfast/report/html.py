@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from holdfast import __version__
 from holdfast.core import Results, canonical_json, shipped
 from holdfast.price import BOUNDS, PricedAudit, Rate, words
-from holdfast.report import plots
+from holdfast.report import plots, shown
 from holdfast.report.text import clean
 
 
@@ -37,10 +37,11 @@ def render_html(results: Results, priced: PricedAudit) -> str:
         missing=words.MISSING,
         bounds=BOUNDS,
         cards=_cards(priced),
+        shown=shown,
         axes=plots.AXES,
         inks=plots.INK,
         signs=plots.SIGNS,
-        figures=_packed(_figures(priced)),
+        figures=_packed(_figures(shown.drawn(priced))),
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
         script=Markup((here / "page.js").read_text(encoding="utf-8")),
         plotly=_plotly(),
