@@ -1,4 +1,4 @@
-"""`holdfast report`: an audit's report again, from its ledger."""
+"""`holdfast report`: the report again, from the ledger alone."""
 
 from __future__ import annotations
 
@@ -16,20 +16,42 @@ def report(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The folder that `holdfast audit` named.")
     ],
+    *,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="Write only this: html, json, csv or parquet. May be repeated."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where to: a folder, or the file of a single format."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON on the standard output.")
     ] = False,
 ) -> None:
-    """Rebuild report.html and report.json from the ledger in DIR, without running anything."""
+    """Rebuild the report from the ledger in DIR, without running anything.
+
+    Without a format it writes report.html and report.json and prints the table. csv and parquet
+    have a row for each reading, for plots of your own.
+    """
     from rich.console import Console
 
     from holdfast import verbs
     from holdfast.cli.text import safe
+    from holdfast.core import SpecError
     from holdfast.report import print_audit, to_json
 
-    priced = verbs.report(folder)
+    if formats:
+        if as_json:
+            raise SpecError("--format or --json", found="both", remedy="Give one of the two.")
+        for path in verbs.export(folder, formats, out):
+            typer.echo(safe(str(path)))
+        return
+    priced = verbs.report(folder, out)
     if as_json:
         typer.echo(json.dumps(to_json(priced), ensure_ascii=False, allow_nan=False))
     else:
         print_audit(priced, Console())
-        typer.echo(f"\nThe report: {safe(str(folder / 'report.html'))}")
+        typer.echo(f"\nThe report: {safe(str((out or folder) / 'report.html'))}")

@@ -5,42 +5,106 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from holdfast.core import HoldfastError, Results
+from holdfast.core.registry import unknown
 from holdfast.price import PricedAudit
 from holdfast.report.html import render_html
 from holdfast.report.json import to_json
+from holdfast.report.readings import readings_csv, readings_parquet
+
+Render = Callable[[Results, PricedAudit], str | bytes]
 
 
-def write_report(results: Results, priced: PricedAudit, folder: Path | str) -> tuple[Path, Path]:
+def as_json(value: object) -> str:
+    """`value` as the text of a JSON file."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_FILES: Mapping[str, Render] = {
+    "report.html": render_html,
+    "report.json": lambda _, priced: as_json(to_json(priced)),
+    "readings.csv": readings_csv,
+    "readings.parquet": readings_parquet,
+}
+FORMATS: Mapping[str, str] = {
+    "html": "report.html",
+    "json": "report.json",
+    "csv": "readings.csv",
+    "parquet": "readings.parquet",
+}
+"""Format -> the file that it is written to unless another is named."""
+
+_REPORT = ("report.html", "report.json")
+
+
+def write_report(results: Results, priced: PricedAudit, folder: Path | str) -> tuple[Path, ...]:
     """Writes report.html and report.json into `folder`; returns their paths.
 
     Raises:
         HoldfastError: the folder cannot be written or the disk is full; older files are kept.
     """
-    folder = Path(folder)
-    page = render_html(results, priced)
-    data = json.dumps(to_json(priced), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    made = [(Path(folder) / name, _FILES[name](results, priced)) for name in _REPORT]
+    return tuple(replace_file(path, content) for path, content in made)
+
+
+def write_formats(
+    results: Results, priced: PricedAudit, formats: Sequence[str], out: Path
+) -> tuple[Path, ...]:
+    """Writes the report in each of `formats`; returns the files' paths.
+
+    Args:
+        results: what the ledger says.
+        priced: the same, priced.
+        formats: of those in `FORMATS`.
+        out: a folder; or, for a single format, the file.
+
+    Raises:
+        SpecError: an unknown format, or one for which a package is missing.
+        HoldfastError: nothing can be written there.
+    """
+    check_formats(formats)
+    is_file = len(formats) == 1 and out.suffix != "" and not out.is_dir()
+    made = [
+        (out if is_file else out / FORMATS[one], _FILES[FORMATS[one]](results, priced))
+        for one in formats
+    ]
+    return tuple(replace_file(path, content) for path, content in made)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises SpecError if one of `formats` is none."""
+    for one in formats:
+        if one not in FORMATS:
+            raise unknown("format", one, list(FORMATS))
+
+
+def replace_file(path: Path, content: str | bytes) -> Path:
+    """Puts `content` at `path` in one step, so that no reader ever sees half a file.
+
+    Raises:
+        HoldfastError: it cannot be written there; an older file is kept.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _replace(folder / "report.html", page), _replace(folder / "report.json", data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _replace(path, content.encode("utf-8") if isinstance(content, str) else content)
     except OSError as error:
         raise HoldfastError(
-            f"a folder that the report can be written to, {str(folder)!r}",
+            f"a folder that the report can be written to, {str(path.parent)!r}",
             found=error.strerror or type(error).__name__,
             remedy="Free space or name another folder; the ledger is kept and"
             " `holdfast report` makes the report from it.",
         ) from None
 
 
-def _replace(path: Path, text: str) -> Path:
-    """Puts `text` at `path` in one step, so that no reader ever sees half a file."""
+def _replace(path: Path, content: bytes) -> Path:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)

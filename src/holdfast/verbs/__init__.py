@@ -9,9 +9,11 @@ from holdfast.verbs.auditing import (
     Options,
     audit,
     check_attacks,
+    export,
     folder_of,
     measure,
     plan,
+    read,
     report,
 )
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden
@@ -28,7 +30,7 @@ from holdfast.verbs.tuning import Tuned, tune
 
 __all__ = [
     "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options", "Part",
-    "StudyPlan", "Tuned", "Watch", "audit", "check_attacks", "finished", "folder_of", "harden",
-    "left", "measure", "plan", "plan_defences", "read_defences", "report", "study_defences",
-    "tune",
+    "StudyPlan", "Tuned", "Watch", "audit", "check_attacks", "export", "finished", "folder_of",
+    "harden", "left", "measure", "plan", "plan_defences", "read", "read_defences", "report",
+    "study_defences", "tune",
 ]  # fmt: skip

@@ -149,15 +149,48 @@ def check_attacks(
     return tuple(rows)
 
 
-def report(folder: str | Path) -> PricedAudit:
+def report(folder: str | Path, out: str | Path | None = None) -> PricedAudit:
     """Rebuilds the report of an audit from its ledger, without running anything.
+
+    Args:
+        folder: of the ledger.
+        out: the folder of the report; that of the ledger unless given.
+
+    Raises:
+        HoldfastError: there is no ledger, or not one that this version reads.
+    """
+    return _reported(read(folder), Path(folder if out is None else out))
+
+
+def export(
+    folder: str | Path, formats: Sequence[str], out: str | Path | None = None
+) -> tuple[Path, ...]:
+    """Writes the report of an audit in other formats; returns the files' paths.
+
+    Args:
+        folder: of the ledger.
+        formats: of "html", "json", "csv" and "parquet"; the last two have a row for each reading.
+        out: a folder, or the file of a single format; the folder of the ledger unless given.
+
+    Raises:
+        HoldfastError: an unknown format, no ledger, or nowhere to write to.
+    """
+    from holdfast.price import price
+    from holdfast.report.folder import check_formats, write_formats
+
+    check_formats(formats)
+    results = read(folder)
+    return write_formats(results, price(results), formats, Path(folder if out is None else out))
+
+
+def read(folder: str | Path) -> Results:
+    """What the ledger in `folder` says of its latest audit.
 
     Raises:
         HoldfastError: there is no ledger, or not one that this version reads.
     """
     with Ledger(Path(folder) / FILE, read_only=True) as ledger:
-        results = ledger.results()
-    return _reported(results, Path(folder))
+        return ledger.results()
 
 
 def folder_of(model: str, options: Options) -> Path:

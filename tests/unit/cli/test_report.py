@@ -1,0 +1,72 @@
+"""`holdfast report`: formats, where they go, and wrong use."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from tests.golden import locks
+from tests.ledgers import write_ledger
+
+from holdfast.cli import run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    results = locks.results(locks.Lock(seed=0), locks.Lock(seed=1, opens=32))
+    return write_ledger(results, tmp_path / "audit")
+
+
+def test_a_format_writes_that_file_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(["report", str(folder), "--format", "csv", "-o", str(tmp_path / "own.csv")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'own.csv'}\n"
+    assert not [p for p in folder.iterdir() if "ledger" not in p.name]
+    with (tmp_path / "own.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert {row["attack"] for row in table} == {"none", "finetune"}
+
+
+def test_several_formats_go_into_a_folder(folder: Path, tmp_path: Path):
+    words = ["--format", "json", "--format", "csv", "--format", "parquet", "--out"]
+    assert run(["report", str(folder), *words, str(tmp_path / "to")]) == 0
+    assert sorted(p.name for p in (tmp_path / "to").iterdir()) == [
+        "readings.csv", "readings.parquet", "report.json",
+    ]  # fmt: skip
+
+
+def test_without_a_format_the_table_is_printed_and_the_report_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(["report", str(folder), "-o", str(tmp_path / "to")]) == 0
+    said = capsys.readouterr().out
+    assert "untouched" in said and str(tmp_path / "to" / "report.html") in said.replace("\n", "")
+    assert {"report.html", "report.json"} <= {p.name for p in (tmp_path / "to").iterdir()}
+    assert not [p for p in folder.iterdir() if "ledger" not in p.name]
+    assert run(["report", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cheapest"] == "finetune"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--format", "cvs"], "Did you mean 'csv'"),
+        (["--format", "csv", "--json"], "found both"),
+        (["--format", "csv", "-o", "FILE/below"], "written to"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    words: list[str],
+    said: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    (tmp_path / "file").write_text("")
+    words = [w.replace("FILE", str(tmp_path / "file")) for w in words]
+    assert run(["report", str(folder), *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and "Traceback" not in error
