@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, cast, get_origin, get_type_hints, overload
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, overload
 
 from holdfast.core import Attack, Defence, SpecError, plain
 from holdfast.core.registry import COMBINED, Room, find, name_of, unknown
@@ -166,7 +166,8 @@ def _typed(name: str, key: str, hint: Any, value: object) -> Any:
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
     try:
         if isinstance(value, str) and get_origin(hint) is tuple:
-            return adapter.validate_strings(tuple(value.split("|")))
+            one: TypeAdapter[Any] = TypeAdapter(get_args(hint)[0])
+            return tuple(one.validate_strings(part) for part in value.split("|"))
         if isinstance(value, str):
             return adapter.validate_strings(value)
         return adapter.validate_python(value)
