@@ -84,7 +84,7 @@ def readings_parquet(results: Results, priced: PricedAudit) -> bytes:
         SpecError: pyarrow is not installed.
     """
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
     except ImportError:
         raise SpecError(
             "pyarrow, which writes Parquet",

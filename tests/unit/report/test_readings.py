@@ -98,7 +98,7 @@ def test_what_is_left_out_has_its_reason_and_no_means_of_other_prompts(locks: Mo
 def test_without_pyarrow_there_is_one_clear_sentence(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(SpecError, match="pyarrow") as caught:
         readings_parquet(results, price(results))
     assert "holdfast[tables]" in caught.value.remedy
