@@ -1,0 +1,160 @@
+"""What a comparison of this size can see: differences smaller than these it will often miss.
+
+At 80 % power, two-sided 5 %, unless asked otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+from scipy.optimize import brentq
+from scipy.special import nctdtr, nctdtrinc
+from scipy.stats import norm, t
+
+ALPHA, POWER = 0.05, 0.8
+LEAST_RUNS = 4
+"""With fewer in each group no permutation test reaches 5 %, however far apart they are."""
+
+
+def prompts_needed(
+    first: float, second: float, *, power: float = POWER, alpha: float = ALPHA
+) -> int:
+    """Prompts for each of two models, asked different ones, to tell these two rates apart."""
+    assert 0 <= first <= 1 and 0 <= second <= 1, "shares from 0 to 1"
+    assert first != second, "two different rates"
+    from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
+
+    return math.ceil(
+        samplesize_proportions_2indep_onetail(first - second, second, power, alpha=alpha)
+    )
+
+
+def pairs_needed(
+    difference: float, discordant: float, *, power: float = POWER, alpha: float = ALPHA
+) -> int:
+    """Prompts asked of both models to see `difference`, where a share `discordant` disagrees.
+
+    Paper:   Connor 1987, doi:10.2307/2531961: McNemar's test.
+    """
+    assert 0 < difference <= discordant <= 1, "no more difference than disagreement"
+    null = _z(1 - alpha / 2) * math.sqrt(discordant)
+    actual = _z(power) * math.sqrt(discordant - difference**2)
+    return math.ceil((null + actual) ** 2 / difference**2)
+
+
+def detectable_difference(
+    prompts: int, base: float = 0.5, *, power: float = POWER, alpha: float = ALPHA
+) -> float | None:
+    """The least difference from `base` that two models asked different prompts show.
+
+    None where even the largest would be missed. The direction with more room is taken.
+    """
+    assert 0 <= base <= 1, "a share from 0 to 1"
+    room = max(base, 1 - base)
+    sign = 1.0 if base <= 0.5 else -1.0
+    z = _z(1 - alpha / 2), _z(power)
+
+    def lacking(difference: float) -> float:
+        other = base + sign * difference
+        pooled = (base + other) / 2
+        null = math.sqrt(2 * pooled * (1 - pooled))
+        actual = math.sqrt(base * (1 - base) + other * (1 - other))
+        return difference * math.sqrt(prompts) - z[0] * null - z[1] * actual
+
+    return _least(lacking, room) if prompts >= 1 else None
+
+
+def detectable_paired(
+    prompts: int, discordant: float = 0.2, *, power: float = POWER, alpha: float = ALPHA
+) -> float | None:
+    """The least difference that two models asked the same prompts show.
+
+    None where even every disagreement falling to one side would be missed.
+
+    Args:
+        prompts: asked of both.
+        discordant: the share on which the two disagree.
+        power: how often it is to be seen.
+        alpha: how often one is to be seen where there is none.
+    """
+    assert 0 <= discordant <= 1, "a share from 0 to 1"
+    null = _z(1 - alpha / 2) * math.sqrt(discordant)
+
+    def lacking(difference: float) -> float:
+        actual = _z(power) * math.sqrt(max(discordant - difference**2, 0.0))
+        return difference * math.sqrt(prompts) - null - actual
+
+    return _least(lacking, discordant) if prompts >= 1 and discordant > 0 else None
+
+
+def detectable_with_seeds(
+    prompts_error: float, seeds: int, seed_sd: float, *, power: float = POWER, alpha: float = ALPHA
+) -> float | None:
+    """The least difference between two means of `seeds` runs each, on their scale.
+
+    The variance of one mean is prompts_error^2 + seed_sd^2 / seeds. None for fewer than two
+    seeds, which say nothing of how far others would differ.
+
+    Args:
+        prompts_error: one mean's standard error over prompts.
+        seeds: of each model.
+        seed_sd: the standard deviation between seeds.
+        power: how often it is to be seen.
+        alpha: how often one is to be seen where there is none.
+    """
+    if seeds < 2:
+        return None
+    between = 2 * seed_sd**2 / seeds
+    variance = 2 * prompts_error**2 + between
+    if variance <= 0:
+        return 0.0
+    # Satterthwaite: the prompts' share of the variance is as good as known, the seeds' is not.
+    freedom = 2 * (seeds - 1) * (variance / between) ** 2 if between > 0 else math.inf
+    return _noncentrality(min(freedom, 1e6), power, alpha) * math.sqrt(variance)
+
+
+def detectable_fold(
+    runs: int, log_sd: float, *, power: float = POWER, alpha: float = ALPHA
+) -> float | None:
+    """How many times dearer one model must be to break for `runs` against `runs` to show it.
+
+    None for fewer than four runs a side, of which no permutation test can make anything.
+
+    Args:
+        runs: of each model.
+        log_sd: the standard deviation of the natural logarithm of cost between runs.
+        power: how often it is to be seen.
+        alpha: how often one is to be seen where there is none.
+    """
+    if runs < LEAST_RUNS:
+        return None
+    assert math.isfinite(log_sd) and log_sd >= 0, "a standard deviation"
+    size = _noncentrality(2 * (runs - 1), power, alpha) * math.sqrt(2 / runs)
+    return math.exp(size * log_sd)
+
+
+def fold_power(runs: int, fold: float, log_sd: float, *, alpha: float = ALPHA) -> float:
+    """How often `runs` against `runs` show that one model costs `fold` times the other."""
+    freedom = 2 * (runs - 1)
+    far = math.log(fold) / (log_sd * math.sqrt(2 / runs))
+    edge = float(t.ppf(1 - alpha / 2, freedom))
+    return float(1 - nctdtr(freedom, far, edge) + nctdtr(freedom, far, -edge))
+
+
+def _noncentrality(freedom: float, power: float, alpha: float) -> float:
+    """How many standard errors apart two means must be for a t test to see them so often.
+
+    By the near tail: the far one adds less than a millionth.
+    """
+    return float(nctdtrinc(freedom, 1 - power, t.ppf(1 - alpha / 2, freedom)))
+
+
+def _z(share: float) -> float:
+    return float(norm.ppf(share))
+
+
+def _least(lacking: Callable[[float], float], most: float) -> float | None:
+    """Where `lacking` turns from too little to enough, up to `most`."""
+    return float(cast("float", brentq(lacking, 1e-12, most))) if lacking(most) >= 0 else None

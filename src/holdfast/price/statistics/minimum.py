@@ -1,0 +1,129 @@
+"""What it costs to break a model by whichever attack is cheapest.
+
+A tampered checkpoint is made once and copied for ever, so the least over attacks is what counts.
+More attacks can only lower it: it is an upper bound on the true minimum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core import Seed
+from holdfast.price.statistics.survival import (
+    TINY,
+    Passage,
+    kaplan_meier,
+    quantile,
+    quantile_interval,
+    resampled_quantiles,
+)
+
+RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack's runs. above: the cost up to which a run that did not break was followed."""
+
+    passages: Sequence[Passage]
+    budget: float
+    above: float
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The least of C_q over attacks.
+
+    Attributes:
+        q: the share of runs that break at this cost.
+        attack: which attack sets it; the first named of those that cost the same; None where a
+            share `q` of the runs of no attack broke.
+        cost: C_q of that attack; None where there is none.
+        above: where there is none, the cost up to which every attack was followed.
+        low: the 95 % interval's low end; None where an attack has too few runs to bound it.
+        high: its high end; None where it is above the budget or there are too few runs.
+        frequency: attack -> how often it is the cheapest when each attack's runs are drawn anew.
+        unbroken: how often none breaks then.
+        may_be_cheaper: attacks that were not followed without a break as far as `cost`.
+    """
+
+    q: float
+    attack: str | None
+    cost: float | None
+    above: float | None
+    low: float | None
+    high: float | None
+    frequency: Mapping[str, float]
+    unbroken: float
+    may_be_cheaper: tuple[str, ...]
+
+
+def minimum(
+    cells: Mapping[str, Cell], q: float, seed: Seed, *, resamples: int = RESAMPLES
+) -> Minimum | None:
+    """The price of breaking a model: the least over attacks of C_q; None without attacks.
+
+    How:     frequencies by resampling within each attack. The interval runs from the least of
+        the attacks' low ends to the high end of the attack that is cheapest.
+    Differs: no percentiles of the resampled minimum. It is the least of noisy figures, resampled
+        it is lower still, and where eight attacks cost the same its percentiles held the truth in
+        1 to 4 % of cases. These ends did in 86 to 94 % where 3 or 8 attacks cost the same, and in
+        92 to 98 % where they differ.
+    """
+    assert 0 < q <= 1, "a share above 0 and at most 1"
+    if not cells:
+        return None
+    costs = {
+        name: quantile(kaplan_meier(cell.passages, cell.budget).right, q)
+        for name, cell in cells.items()
+    }
+    found = {name: cost for name, cost in costs.items() if cost is not None}
+    attack = min(found, key=lambda name: found[name]) if found else None
+    cost = found[attack] if attack is not None else None
+    ends = {n: quantile_interval(c.passages, c.budget, q) for n, c in cells.items()}
+    lows = [low for low, _ in ends.values()]
+    known = [low for low in lows if low is not None]
+    frequency, unbroken = _frequency(cells, q, seed, resamples)
+    return Minimum(
+        q=q,
+        attack=attack,
+        cost=cost,
+        above=None if cost is not None else min(cell.above for cell in cells.values()),
+        low=min(known) if len(known) == len(lows) else None,
+        high=ends[attack][1] if attack is not None else None,
+        frequency=frequency,
+        unbroken=unbroken,
+        may_be_cheaper=tuple(
+            name
+            for name, cell in cells.items()
+            if cost is not None and costs[name] is None and cell.above < cost
+        ),
+    )
+
+
+def _frequency(
+    cells: Mapping[str, Cell], q: float, seed: Seed, resamples: int
+) -> tuple[dict[str, float], float]:
+    """How often each attack is the cheapest, and how often none breaks; ties are shared."""
+    drawn = np.array(
+        [_resampled(cell, q, seed.fork(name), resamples) for name, cell in cells.items()]
+    )
+    least = drawn.min(axis=0)
+    broke = np.isfinite(least)
+    # Relative: costs are FLOPs of any size.
+    cheapest = (drawn <= least * (1 + TINY)) & broke
+    shares = (cheapest / np.maximum(cheapest.sum(axis=0), 1)).mean(axis=1)
+    frequency = {name: float(one) for name, one in zip(cells, shares, strict=True)}
+    return frequency, math.fsum([1.0, -float(broke.mean())])
+
+
+def _resampled(cell: Cell, q: float, seed: Seed, resamples: int) -> NDArray[np.float64]:
+    runs = len(cell.passages)
+    draw = np.random.default_rng(seed.value)
+    counts = draw.multinomial(runs, np.full(runs, 1.0 / runs), size=resamples)
+    return resampled_quantiles(cell.passages, cell.budget, q, counts)
