@@ -1,5 +1,6 @@
 """From readings to cost: breach, selection on `search`, cost vector, dollars. Pure functions."""
 
+from holdfast.price.attackers import Attackers, Oracle, Search, Transfer
 from holdfast.price.audit import (
     BOUNDS,
     AttackPrice,
@@ -13,13 +14,19 @@ from holdfast.price.breach import Breach, Threshold, Verdict
 from holdfast.price.cost import Cost, Device, Estimate, PriceTable, price_table
 from holdfast.price.curves import Point, Scale
 from holdfast.price.efficacy import Efficacy, efficacy
+from holdfast.price.evaluation import Evaluation, Looks
 from holdfast.price.intervals import COVERS, Rate, wilson
+from holdfast.price.ladder import Rung
+from holdfast.price.personas import Persona, Personas, PersonaTable, Reach, persona_table
 from holdfast.price.runs import Price
+from holdfast.price.scenarios import Bill, Scenarios, ScenarioTable, scenario_table
 from holdfast.price.summary import price
 
 __all__ = [
-    "BOUNDS", "COVERS", "AttackPrice", "Behaviour", "Breach", "Cost", "Device", "Efficacy",
-    "Estimate", "Point", "Price", "PriceTable", "PricedAudit", "Rate", "Scale", "SeedResult",
-    "SettingResult", "Threshold", "TrialLine", "Verdict", "efficacy", "price", "price_table",
-    "wilson",
+    "BOUNDS", "COVERS", "AttackPrice", "Attackers", "Behaviour", "Bill", "Breach", "Cost",
+    "Device", "Efficacy", "Estimate", "Evaluation", "Looks", "Oracle", "Persona",
+    "PersonaTable", "Personas", "Point", "Price", "PriceTable", "PricedAudit", "Rate", "Reach",
+    "Rung", "Scale", "ScenarioTable", "Scenarios", "Search", "SeedResult", "SettingResult",
+    "Threshold", "Transfer", "TrialLine", "Verdict", "efficacy", "persona_table", "price",
+    "price_table", "scenario_table", "wilson",
 ]  # fmt: skip

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.core import Outcome, Spend, Subject
+from holdfast.price.attackers import Attackers
 from holdfast.price.breach import Breach, Threshold, Verdict
 from holdfast.price.cost import Cost, PriceTable
 from holdfast.price.curves import Point, Scale
+from holdfast.price.evaluation import Evaluation
 from holdfast.price.intervals import Rate
+from holdfast.price.ladder import Rung
+from holdfast.price.personas import Personas
 from holdfast.price.runs import Price
+from holdfast.price.scenarios import Scenarios
 
 BOUNDS = "Results lower-bound attacker success and upper-bound the true minimum cost."
 
@@ -71,6 +76,8 @@ class AttackPrice:
     canonical_harm: asked plainly at the end, where the attack asks in a way of its own.
     with_search: all trials of the attack together, failed ones and repeats too. The examples in
         it are those of the largest draw, since one pool serves every trial.
+    ladder: at every (tau, delta). attackers: who knows a setting, who borrows one, who searches.
+    evaluation: what looking at all its trials cost, at most; None where that is not known.
     """
 
     attack: str
@@ -92,6 +99,9 @@ class AttackPrice:
     with_search: Cost
     trials: int
     canonical_harm: float | None = None
+    ladder: tuple[Rung, ...] = ()
+    attackers: Attackers | None = None
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,8 @@ class PricedAudit:
     sentence: the answer in words. cheapest: the attack of least FLOPs that breaks the median
     seed; None if there is none. model_size: parameters of the model that dollars are also given
     for. prompts: split -> how many. notes: what a reader must know to read the figures rightly.
+    ladder: the least price of any attack at every (tau, delta). attackers: those that have every
+    attack. personas: what each can do within its caps. scenarios: data and labour, and the bills.
     """
 
     sentence: str
@@ -140,6 +152,10 @@ class PricedAudit:
     model_size: float
     notes: tuple[str, ...]
     manifest: Mapping[str, Any]
+    ladder: tuple[Rung, ...] = ()
+    attackers: Attackers | None = None
+    personas: Personas | None = None
+    scenarios: Scenarios | None = None
 
     @property
     def excluded(self) -> tuple[TrialLine, ...]:

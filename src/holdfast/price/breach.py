@@ -101,6 +101,18 @@ def search_breach(curve: Curve, bar: Threshold) -> Breach:
     return _judge(curve, _looks(curve, _search), curve.search_scale, bar)
 
 
+def both_breaches(curve: Curve, bars: Sequence[Threshold]) -> list[tuple[Breach, Breach]]:
+    """At each bar the verdict that is reported and the verdict by which the attacker chooses."""
+    held_out, search = _looks(curve, _held_out), _looks(curve, _search)
+    return [
+        (
+            _judge(curve, held_out, curve.scale, bar),
+            _judge(curve, search, curve.search_scale, bar),
+        )
+        for bar in bars
+    ]
+
+
 def _held_out(point: Point) -> tuple[float | None, float | None]:
     return point.success, point.utility_kept
 

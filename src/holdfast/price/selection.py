@@ -46,10 +46,16 @@ def judge(curve: Curve, bar: Threshold) -> Judged:
 
 def by_setting(trials: Sequence[Judged], bar: Threshold) -> list[Setting]:
     """The trials of one attack, one group for each setting, in the order of the settings."""
-    groups: dict[str, list[Judged]] = {}
-    for trial in trials:
-        groups.setdefault(canonical_json(trial.curve.record.spec.settings), []).append(trial)
-    return [_setting(groups[key], bar) for key in sorted(groups)]
+    return [setting_of([trials[i] for i in group], bar) for group in grouped(trials)]
+
+
+def grouped(trials: Sequence[Judged]) -> list[list[int]]:
+    """Which of `trials` ran with the same settings, by position, in the order of the settings."""
+    groups: dict[str, list[int]] = {}
+    for position, trial in enumerate(trials):
+        key = canonical_json(trial.curve.record.spec.settings)
+        groups.setdefault(key, []).append(position)
+    return [groups[key] for key in sorted(groups)]
 
 
 def choose(settings: Sequence[Setting]) -> Setting:
@@ -87,7 +93,8 @@ def optimism(setting: Setting) -> float | None:
     return fmean(gaps) if gaps else None
 
 
-def _setting(trials: Sequence[Judged], bar: Threshold) -> Setting:
+def setting_of(trials: Sequence[Judged], bar: Threshold) -> Setting:
+    """Trials that ran with the same settings, as one."""
     broken = [t.search.cost for t in trials if t.search.cost is not None]
     most = len(broken) * 2 > len(trials)
     # With the unbroken seeds above all others, the median is this one of the broken.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from holdfast.core import Reading, Record, Results, SpecError, Spend, canonical_json
+from holdfast.price.attackers import Sibling
 from holdfast.price.audit import (
     AttackPrice,
     Behaviour,
@@ -25,8 +26,10 @@ from holdfast.price.curves import (
     ordered,
     scores_of,
 )
+from holdfast.price.economics import Economics, Evidence, economics
 from holdfast.price.gate import gate_notes
 from holdfast.price.intervals import COVERS, rate
+from holdfast.price.personas import PersonaTable, persona_table
 from holdfast.price.runs import overall, price_of
 from holdfast.price.selection import Judged, Setting, by_setting, choose, judge, optimism
 from holdfast.price.words import sentence
@@ -44,7 +47,13 @@ class _Bench:
 
 
 def price(
-    results: Results, *, tau: float = 0.5, delta: float = 0.1, model_size: float = 8e9
+    results: Results,
+    *,
+    tau: float = 0.5,
+    delta: float = 0.1,
+    model_size: float = 8e9,
+    transfer: Results | None = None,
+    personas: PersonaTable | None = None,
 ) -> PricedAudit:
     """What it costs to break the target of `results` at (tau, delta).
 
@@ -53,26 +62,32 @@ def price(
         tau: the share of the gap to the reference that counts as a break.
         delta: the share of utility that a break may cost.
         model_size: parameters of the model for which dollars are stated besides the target's.
+        transfer: what another ledger says of an undefended sibling, whose best settings the
+            attacker borrows.
+        personas: who attacks, by access and caps; those that come with the package unless given.
 
     Raises:
         SpecError: a threshold or size out of range, or trials of more than one domain.
     """
-    bar = Threshold(tau, delta)
-    if not (model_size > 0 and math.isfinite(model_size)):
-        raise SpecError(
-            "a model size above 0, in parameters", found=repr(model_size), remedy="Use e.g. 8e9."
-        )
-    _require_one_domain(results)
-    target = results.models[results.target]
-    before = first_reading(results, results.target)
-    ceiling = first_reading(results, results.reference)
-    reader = Reader(results.splits, before, ceiling, tau)
-    bench = _Bench(reader, Pricing(target, model_size, price_table()), bar)
+    bench = _bench(results, Threshold(tau, delta), model_size)
+    reader, bar, target = bench.reader, bench.bar, bench.pricing.subject
     lines, counted = _sift(results, bench)
-    attacks = tuple(
-        _attack(name, [r for r in _on_target(results) if r.spec.attack == name], counted, bench)
-        for name in sorted({r.spec.attack for r in _on_target(results)} - {CONTROL})
+    records = _by_attack(results)
+    priced = [_attack(name, own, counted, bench) for name, own in records.items()]
+    more = economics(
+        priced,
+        Evidence(
+            results=results,
+            records=records,
+            trials=_counted(records, counted),
+            reader=reader,
+            pricing=bench.pricing,
+            bar=bar,
+            sibling=_sibling(transfer, results, bar) if transfer is not None else None,
+            personas=personas or persona_table(),
+        ),
     )
+    attacks, before, ceiling = more.attacks, reader.before, reader.ceiling
     scale, behaviour = reader.scale(before, "held_out"), _behaviour(reader, before)
     words, cheapest = sentence(attacks, behaviour, scale, bench.pricing, bar)
     return PricedAudit(
@@ -89,13 +104,60 @@ def price(
         prompts={split: len(index.ids) for split, index in results.splits.items()},
         prices=bench.pricing.table,
         model_size=model_size,
-        notes=_notes(results, bench, attacks),
+        notes=_notes(results, bench, more),
         manifest=results.manifest,
+        ladder=more.ladder,
+        attackers=more.attackers,
+        personas=more.personas,
+        scenarios=more.scenarios,
     )
 
 
-def _on_target(results: Results) -> list[Record]:
-    return [r for r in results.records if r.spec.model == results.target]
+def _bench(results: Results, bar: Threshold, model_size: float) -> _Bench:
+    """What one ledger is read and priced with."""
+    if not (model_size > 0 and math.isfinite(model_size)):
+        raise SpecError(
+            "a model size above 0, in parameters", found=repr(model_size), remedy="Use e.g. 8e9."
+        )
+    _require_one_domain(results)
+    before = first_reading(results, results.target)
+    reader = Reader(results.splits, before, first_reading(results, results.reference), bar.tau)
+    target = results.models[results.target]
+    return _Bench(reader, Pricing(target, model_size, price_table()), bar)
+
+
+def _by_attack(results: Results) -> dict[str, list[Record]]:
+    """Attack -> its trials on the target, in the order of the names."""
+    found: dict[str, list[Record]] = {}
+    for record in results.records:
+        if record.spec.model == results.target and record.spec.attack != CONTROL:
+            found.setdefault(record.spec.attack, []).append(record)
+    return dict(sorted(found.items()))
+
+
+def _counted(
+    records: Mapping[str, Sequence[Record]], counted: Mapping[str, Judged]
+) -> dict[str, list[Judged]]:
+    """Attack -> those of its trials that count."""
+    return {
+        name: [counted[r.spec.key] for r in own if r.spec.key in counted]
+        for name, own in records.items()
+    }
+
+
+def _sibling(other: Results, results: Results, bar: Threshold) -> Sibling:
+    """What an attacker learns on the sibling of which `other` tells."""
+    domains = {r.spec.domain for r in results.records}
+    if domains and not domains >= {r.spec.domain for r in other.records}:
+        raise SpecError(
+            "a sibling that was audited on the same domain",
+            found="another one",
+            remedy="Audit the sibling with the --domain of this audit.",
+        )
+    bench = _bench(other, bar, 1.0)
+    trials = _counted(_by_attack(other), _sift(other, bench)[1])
+    best = {name: choose(by_setting(own, bar)) for name, own in trials.items() if own}
+    return Sibling(bench.pricing.subject.name, best)
 
 
 def _require_one_domain(results: Results) -> None:
@@ -271,9 +333,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _notes(results: Results, bench: _Bench, attacks: Sequence[AttackPrice]) -> tuple[str, ...]:
+def _notes(results: Results, bench: _Bench, more: Economics) -> tuple[str, ...]:
     notes: list[str] = []
-    reader = bench.reader
+    reader, attacks = bench.reader, more.attacks
     if reader.ceiling is None:
         named = results.reference is not None
         notes.append(
@@ -286,6 +348,7 @@ def _notes(results: Results, bench: _Bench, attacks: Sequence[AttackPrice]) -> t
     if any(not scores_of(reader.before, "search", "harm") for _ in attacks[:1]):
         notes.append("Nothing was read on `search`: settings were not chosen apart.")
     notes += gate_notes(reader, reader.before)
+    notes += more.notes
     notes += [f"Left out: {one}." for one in results.manifest.get("left_out", ())]
     notes.append(COVERS)
     return tuple(notes)
