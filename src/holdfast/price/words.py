@@ -200,4 +200,6 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
