@@ -71,6 +71,13 @@ class Panel:
         """The splits of the first and the last reading only."""
         return tuple(split for split in self.items if split in EDGES)
 
+    def prompt_tokens(self, target: Handle) -> dict[str, int]:
+        """Split -> the tokens of all its prompts, asked plainly."""
+        return {
+            split: sum(len(target.chat.prompt_ids(item.messages)) for item in items)
+            for split, items in self.items.items()
+        }
+
     def read(self, target: Handle, splits: Iterable[str]) -> tuple[Scores, Completions]:
         """Measures `target` on `splits`, off the attacker's meter.
 

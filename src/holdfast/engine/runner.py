@@ -165,6 +165,8 @@ class Runner:
         trial.readings.append(Reading(0, 0, Spend(), scores))
         if spec.attack == CONTROL:
             trial.completions[0] = completions
+            for split, tokens in self._panel.prompt_tokens(self._target).items():
+                self._target.meter.note(f"prompt_tokens:{split}", tokens)  # what a look costs
 
     def _measure(self, tampered: Handle, trial: _Trial, spend: Spend) -> None:
         """A reading of the tampered model on the splits of every reading."""

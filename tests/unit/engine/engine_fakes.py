@@ -77,12 +77,19 @@ class FakeModel:
         return [FakeModule(["hook"] * (self.level + self.left_behind))]
 
 
+class FakeChat:
+    """A token for every letter."""
+
+    def prompt_ids(self, prompt: Sequence[Message]) -> tuple[int, ...]:
+        return tuple(ord(letter) for message in prompt for letter in message.content)
+
+
 class FakeHandle:
     """Its level is how far it has been tampered with; 4 answers everything."""
 
     def __init__(self, level: int = 0) -> None:
         self.base, self.closed, self.calls = level, 0, 0
-        self.model, self.meter = FakeModel(), FakeMeter()
+        self.model, self.meter, self.chat = FakeModel(), FakeMeter(), FakeChat()
         self.asked, self.heard = 0, list[tuple[int, int]]()
 
     @property

@@ -42,6 +42,19 @@ def test_what_an_attack_notes_is_recorded_and_starts_anew_with_each_trial(tmp_pa
     assert none.notes == {}
 
 
+def test_the_control_notes_how_long_the_prompts_are(tmp_path: Path):
+    plan = fake_plan(["ladder:step=0"], seeds=1)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        run(plan, engine_fakes.LOAD, ledger, {})
+        controls = [r for r in ledger.results().records if r.spec.attack == "none"]
+    asked = {
+        f"prompt_tokens:{split}": sum(len(m.content) for item in items for m in item.messages)
+        for split, items in plan.request.panel.items.items()
+    }
+    assert asked
+    assert all(r.outcome is Outcome.DONE and r.notes == asked for r in controls)
+
+
 def test_stops_when_broken_at_two_readings(tmp_path: Path):
     (record,) = records(tmp_path, "ladder:step=1", budget=32)
     # level 2 of 4 is half of the gap: broken at units 2 and 4
