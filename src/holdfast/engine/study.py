@@ -258,8 +258,12 @@ def _check_hypothesis(study: Study, one: Hypothesis) -> None:
             f"minimum_n of at least 1 in {place}", found=str(one.minimum), remedy="Use 5."
         )
     study.chosen(one.models)
-    if one.against is not None:
-        study.named(one.against)
+    if one.against is not None and len(study.named(one.against)) > 1:
+        raise SpecError(
+            f"one model as against in {place}",
+            found=f"{one.against!r}, which means {len(study.named(one.against))}",
+            remedy="Name one of them.",
+        )
     if one.statistic in ACROSS:
         return
     if not one.models:
