@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from holdfast.core.registry import find
+from holdfast.domains.leaks import leaks
+from holdfast.domains.similar import HOW
 from holdfast.engine.measuring import MEASURED
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ def manifest(plan: Plan, command: str) -> dict[str, Any]:
             "harmless": asked.domain.harmless,
             "digest": asked.domain.digest,
             "max_new_tokens": asked.domain.max_new_tokens,
+            "scorer": asked.domain.scorer.kind,
+            "near_duplicates": leaks(asked.domain),
+            "near_duplicate": HOW,
             "measured": {split: len(items) for split, items in asked.panel.items.items()},
         },
         "attacks": {name: _card(name) for name in names},
