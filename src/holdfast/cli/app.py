@@ -19,6 +19,7 @@ COMMANDS = (
     "harden",
     "study",
     "report",
+    "compare",
     "attacks",
     "list",
     "show",

@@ -16,6 +16,7 @@ from holdfast.verbs.auditing import (
     read,
     report,
 )
+from holdfast.verbs.comparing import compare
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden
 from holdfast.verbs.parts import Part
 from holdfast.verbs.studying import (
@@ -30,7 +31,7 @@ from holdfast.verbs.tuning import Tuned, tune
 
 __all__ = [
     "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options", "Part",
-    "StudyPlan", "Tuned", "Watch", "audit", "check_attacks", "export", "finished", "folder_of",
-    "harden", "left", "measure", "plan", "plan_defences", "read", "read_defences", "report",
-    "study_defences", "tune",
+    "StudyPlan", "Tuned", "Watch", "audit", "check_attacks", "compare", "export", "finished",
+    "folder_of", "harden", "left", "measure", "plan", "plan_defences", "read", "read_defences",
+    "report", "study_defences", "tune",
 ]  # fmt: skip
