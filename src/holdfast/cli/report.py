@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from holdfast.verbs import Terms
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0913 - each parameter is an option of the command
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The folder that `holdfast audit` named.")
     ],
@@ -26,6 +29,22 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Where to: a folder, or the file of a single format."),
+    ] = None,
+    tau: Annotated[
+        float | None, typer.Option(help="Share of the gap that counts as a break: 0.5.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Share of utility that a break may cost: 0.1.")
+    ] = None,
+    model_size: Annotated[
+        float | None, typer.Option(help="Parameters of the model dollars are given for: 8e9.")
+    ] = None,
+    personas: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who attacks: access and caps, in TOML.")
+    ] = None,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="An undefended sibling's audit: settings to borrow."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON on the standard output.")
@@ -41,17 +60,22 @@ def report(
     from holdfast import verbs
     from holdfast.cli.text import safe
     from holdfast.core import SpecError
-    from holdfast.report import print_audit, to_json
+    from holdfast.report import print_audit, print_economics, to_json
 
+    terms: Terms = {
+        "tau": tau, "delta": delta, "model_size": model_size, "personas": personas,
+        "transfer": transfer,
+    }  # fmt: skip
     if formats:
         if as_json:
             raise SpecError("--format or --json", found="both", remedy="Give one of the two.")
-        for path in verbs.export(folder, formats, out):
+        for path in verbs.export(folder, formats, out, **terms):
             typer.echo(safe(str(path)))
         return
-    priced = verbs.report(folder, out)
+    priced = verbs.report(folder, out, **terms)
     if as_json:
         typer.echo(json.dumps(to_json(priced), ensure_ascii=False, allow_nan=False))
     else:
         print_audit(priced, Console())
+        print_economics(priced, Console())
         typer.echo(f"\nThe report: {safe(str((out or folder) / 'report.html'))}")

@@ -20,11 +20,11 @@ from holdfast.price.ladder import Rung
 from holdfast.price.personas import Persona, Personas, PersonaTable, Reach, persona_table
 from holdfast.price.runs import Price
 from holdfast.price.scenarios import Bill, Scenarios, ScenarioTable, scenario_table
-from holdfast.price.summary import price
+from holdfast.price.summary import MODEL_SIZE, price
 
 __all__ = [
-    "BOUNDS", "COVERS", "AttackPrice", "Attackers", "Behaviour", "Bill", "Breach", "Cost",
-    "Device", "Efficacy", "Estimate", "Evaluation", "Looks", "Oracle", "Persona",
+    "BOUNDS", "COVERS", "MODEL_SIZE", "AttackPrice", "Attackers", "Behaviour", "Bill", "Breach",
+    "Cost", "Device", "Efficacy", "Estimate", "Evaluation", "Looks", "Oracle", "Persona",
     "PersonaTable", "Personas", "Point", "Price", "PriceTable", "PricedAudit", "Rate", "Reach",
     "Rung", "Scale", "ScenarioTable", "Scenarios", "Search", "SeedResult", "SettingResult",
     "Threshold", "Transfer", "TrialLine", "Verdict", "efficacy", "persona_table", "price",

@@ -107,7 +107,7 @@ def _own_table() -> PersonaTable:
 
 def _table(data: Mapping[str, Any], prices: PriceTable) -> PersonaTable:
     whole = Row(data, "a file of personas")
-    whole.only(("note", "persona"), ("persona",))
+    whole.only(("note", "persona"))
     note = whole.text("note") if "note" in data else "given by the user"
     personas = tuple(_persona(row, prices) for row in rows(data, "persona", "personas"))
     return PersonaTable(personas, note, digest(data))

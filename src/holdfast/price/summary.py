@@ -35,6 +35,8 @@ from holdfast.price.selection import Judged, Setting, by_setting, choose, judge,
 from holdfast.price.words import sentence
 
 CONTROL = "none"
+MODEL_SIZE = 8e9
+"""Parameters of the model that dollars are stated for unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def price(
     *,
     tau: float = 0.5,
     delta: float = 0.1,
-    model_size: float = 8e9,
+    model_size: float = MODEL_SIZE,
     transfer: Results | None = None,
     personas: PersonaTable | None = None,
 ) -> PricedAudit:

@@ -7,6 +7,7 @@ from holdfast.verbs.auditing import (
     OUT,
     SUITE,
     Options,
+    Terms,
     audit,
     check_attacks,
     export,
@@ -31,7 +32,7 @@ from holdfast.verbs.tuning import Tuned, tune
 
 __all__ = [
     "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options", "Part",
-    "StudyPlan", "Tuned", "Watch", "audit", "check_attacks", "compare", "export", "finished",
-    "folder_of", "harden", "left", "measure", "plan", "plan_defences", "read", "read_defences",
-    "report", "study_defences", "tune",
+    "StudyPlan", "Terms", "Tuned", "Watch", "audit", "check_attacks", "compare", "export",
+    "finished", "folder_of", "harden", "left", "measure", "plan", "plan_defences", "read",
+    "read_defences", "report", "study_defences", "tune",
 ]  # fmt: skip

@@ -59,6 +59,22 @@ class Options(TypedDict, total=False):
     workers: int
 
 
+class Terms(TypedDict, total=False):
+    """How a report is priced; as usual where nothing is said.
+
+    tau: the share of the gap to the reference that counts as a break. delta: the share of utility
+        that it may cost. model_size: parameters of the model that dollars are also given for.
+    personas: a file of who attacks, by access and caps.
+    transfer: the folder of an undefended sibling's audit, whose best settings are borrowed.
+    """
+
+    tau: float | None
+    delta: float | None
+    model_size: float | None
+    personas: str | Path | None
+    transfer: str | Path | None
+
+
 def audit(
     model: str = MODEL, *, progress: Progress | None = None, **options: Unpack[Options]
 ) -> PricedAudit:
@@ -73,7 +89,7 @@ def audit(
         HoldfastError: something that was asked for cannot be; before any weights are loaded.
         Interrupted: the user pressed Ctrl-C; the same call goes on from there.
     """
-    return _reported(measure(model, progress=progress, **options), folder_of(model, options))
+    return _reported(measure(model, progress=progress, **options), folder_of(model, options), {})
 
 
 def measure(
@@ -149,21 +165,28 @@ def check_attacks(
     return tuple(rows)
 
 
-def report(folder: str | Path, out: str | Path | None = None) -> PricedAudit:
+def report(
+    folder: str | Path, out: str | Path | None = None, **terms: Unpack[Terms]
+) -> PricedAudit:
     """Rebuilds the report of an audit from its ledger, without running anything.
 
     Args:
         folder: of the ledger.
         out: the folder of the report; that of the ledger unless given.
+        terms: see `Terms`.
 
     Raises:
-        HoldfastError: there is no ledger, or not one that this version reads.
+        HoldfastError: there is no ledger, or not one that this version reads; terms that do not
+            fit.
     """
-    return _reported(read(folder), Path(folder if out is None else out))
+    return _reported(read(folder), Path(folder if out is None else out), terms)
 
 
 def export(
-    folder: str | Path, formats: Sequence[str], out: str | Path | None = None
+    folder: str | Path,
+    formats: Sequence[str],
+    out: str | Path | None = None,
+    **terms: Unpack[Terms],
 ) -> tuple[Path, ...]:
     """Writes the report of an audit in other formats; returns the files' paths.
 
@@ -171,16 +194,17 @@ def export(
         folder: of the ledger.
         formats: of "html", "json", "csv" and "parquet"; the last two have a row for each reading.
         out: a folder, or the file of a single format; the folder of the ledger unless given.
+        terms: see `Terms`.
 
     Raises:
-        HoldfastError: an unknown format, no ledger, or nowhere to write to.
+        HoldfastError: an unknown format, no ledger, terms that do not fit, or nowhere to write to.
     """
-    from holdfast.price import price
     from holdfast.report.folder import check_formats, write_formats
 
     check_formats(formats)
     results = read(folder)
-    return write_formats(results, price(results), formats, Path(folder if out is None else out))
+    priced = _priced(results, terms)
+    return write_formats(results, priced, formats, Path(folder if out is None else out))
 
 
 def read(folder: str | Path) -> Results:
@@ -202,14 +226,29 @@ def folder_of(model: str, options: Options) -> Path:
     return OUT / re.sub(r"[^\w.-]+", "-", f"{name}-{options.get('suite', SUITE)}").strip("-.")
 
 
-def _reported(results: Results, folder: Path) -> PricedAudit:
+def _reported(results: Results, folder: Path, terms: Terms) -> PricedAudit:
     # Only now: statistics and plots take a second to import, and wrong use should not wait.
-    from holdfast.price import price
+    priced = _priced(results, terms)
     from holdfast.report import write_report
 
-    priced = price(results)
     write_report(results, priced, folder)
     return priced
+
+
+def _priced(results: Results, terms: Terms) -> PricedAudit:
+    """`results` priced on these terms."""
+    from holdfast.price import MODEL_SIZE, Threshold, persona_table, price
+
+    tau, delta, size = terms.get("tau"), terms.get("delta"), terms.get("model_size")
+    personas, transfer, usual = terms.get("personas"), terms.get("transfer"), Threshold()
+    return price(
+        results,
+        tau=usual.tau if tau is None else tau,
+        delta=usual.delta if delta is None else delta,
+        model_size=MODEL_SIZE if size is None else size,
+        personas=None if personas is None else persona_table(Path(personas)),
+        transfer=None if transfer is None else read(transfer),
+    )
 
 
 def _checked(options: Options) -> Request:

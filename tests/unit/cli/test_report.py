@@ -50,10 +50,43 @@ def test_without_a_format_the_table_is_printed_and_the_report_written(
     assert json.loads(capsys.readouterr().out)["cheapest"] == "finetune"
 
 
+PERSONA = '[[persona]]\nname = "me"\ntitle = "a laptop"\naccess = "weights"\n'
+
+
+def test_terms_change_what_is_priced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "own.toml").write_text(PERSONA)
+    sibling = write_ledger(locks.results(locks.Lock(opens=2), name="base"), tmp_path / "sibling")
+    terms = ["--tau", "0.9", "--delta", "0.05", "--model-size", "70e9",
+             "--personas", str(tmp_path / "own.toml"), "--transfer", str(sibling)]  # fmt: skip
+    assert run(["report", str(folder), *terms, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["threshold"] == {"tau": 0.9, "delta": 0.05} and found["model_size"] == 70e9
+    assert [r["persona"]["name"] for r in found["personas"]["reach"]] == ["me"]
+    assert found["attackers"]["transfer"]["source"] == "base"
+    to = str(tmp_path / "own.json")
+    assert run(["report", str(folder), *terms, "--format", "json", "-o", to]) == 0
+    assert json.loads(Path(to).read_text("utf-8")) == found
+    capsys.readouterr()
+    assert run(["report", str(folder), *terms, "-o", str(tmp_path / "to")]) == 0
+    said = capsys.readouterr().out
+    assert "a laptop" in said and "Dollars at 70B" in said and "borrows" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--format", "cvs"], "Did you mean 'csv'"),
+        (["--tau", "0"], "tau above 0"),
+        (["--delta", "1"], "delta from 0"),
+        (["--delta", "nan"], "delta from 0"),
+        (["--model-size", "-1"], "a model size above 0"),
+        (["--model-size", "large"], "--model-size"),
+        (["--transfer", "no/such"], "no ledger.sqlite"),
+        (["--personas", "no/such"], "No such file"),
+        (["--personas", "FILE"], "at least one table [[persona]]"),
+        (["--personas", "FILE", "--format", "csv"], "at least one table [[persona]]"),
         (["--format", "csv", "--json"], "found both"),
         (["--format", "csv", "-o", "FILE/below"], "written to"),
     ],
@@ -65,7 +98,7 @@ def test_wrong_use_is_one_sentence(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("note = 'nobody'\n")
     words = [w.replace("FILE", str(tmp_path / "file")) for w in words]
     assert run(["report", str(folder), *words]) == 2
     error = capsys.readouterr().err
