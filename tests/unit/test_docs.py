@@ -1,12 +1,16 @@
 """Every method has a page, every page a method, and every link in the docs a target."""
 
 import gzip
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from holdfast.core import SpecError, plain
+from holdfast.core.registry import find, names
 from holdfast.engine import FILE, Ledger
+from holdfast.engine.presets import preset
 from holdfast.price import efficacy, price
 from holdfast.report import efficacy_markdown
 from holdfast.verbs import CHECKS
@@ -49,3 +53,23 @@ def test_the_efficacy_table_is_what_its_ledgers_give(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "efficacy.md").read_text()
     _, _, shown = page.partition("<!-- efficacy -->\n")
     assert shown.partition("<!-- /efficacy -->")[0] == efficacy_markdown(rows)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs" / "presets").glob("*.json")), ids=str)
+def test_a_preset_is_what_its_tuning_found(file: Path) -> None:
+    found = json.loads(file.read_text(encoding="utf-8"))
+    winner = found["trials"][found["winner"]]
+    assert winner["shortfall"] <= 0
+    assert winner["exposure"] == min(t["exposure"] for t in found["trials"] if t["shortfall"] <= 0)
+    defaults = plain(find("defences", file.stem)())
+    differs = {k: v for k, v in winner["settings"].items() if v != defaults[k]}
+    assert preset("organism", file.stem) == differs
+
+
+def test_every_preset_has_its_tuning() -> None:
+    for name in names("defences"):
+        try:
+            preset("organism", name)
+        except SpecError:
+            continue
+        assert (ROOT / "docs" / "presets" / f"{name}.json").exists()
