@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from holdfast.core.canonical import digest
+from holdfast.core.canonical import canonical_json, digest
 from holdfast.core.items import Score
 
 
@@ -79,6 +79,11 @@ class TrialSpec:
     def key(self) -> str:
         """64 hexadecimal digits."""
         return digest(self)
+
+    @cached_property
+    def setting(self) -> str:
+        """The settings in one text, alike for all trials that have the same."""
+        return canonical_json(self.settings)
 
 
 @dataclass(frozen=True)

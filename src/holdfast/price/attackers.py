@@ -171,8 +171,8 @@ class Market:
             return Transfer(
                 self.sibling.name, attack, {}, None, 0, 0, "the attack was not run on the sibling"
             )
-        key = canonical_json(best.settings)
-        here = {canonical_json(s.settings): s for s in by_setting(trials, self.bar)}.get(key)
+        same = [t for t in trials if t.curve.record.spec.setting == canonical_json(best.settings)]
+        here = setting_of(same, self.bar) if same else None
         if here is None:
             why = "the sibling's best setting was not run on this model"
             return Transfer(self.sibling.name, attack, best.settings, None, 0, 0, why)
@@ -300,7 +300,7 @@ def studies(trials: Sequence[Judged], bar: Threshold, pricing: Pricing) -> Searc
 
 def _what(trial: Judged) -> tuple[str, str]:
     spec = trial.curve.record.spec
-    return spec.attack, canonical_json(spec.settings)
+    return spec.attack, spec.setting
 
 
 def _mean_looks(looker: Looker, trials: Sequence[Judged]) -> Looks:

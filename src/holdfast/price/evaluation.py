@@ -99,7 +99,8 @@ class Looker:
 
 def looker(results: Results) -> Looker | None:
     """What a look costs in `results`; None where it is not said how long an answer may be."""
-    limits = {r.spec.protocol.get("max_new_tokens") for r in results.records} - {None}
+    asked = (r.spec.protocol.get("max_new_tokens") for r in results.records)
+    limits = {limit for limit in asked if limit is not None}
     subject = results.models.get(results.target)
     if not limits or subject is None:
         return None
@@ -113,8 +114,8 @@ def looker(results: Results) -> Looker | None:
     )
     longest, tokens = max(limits), dict[str, float]()
     for split, index in results.splits.items():
-        asked = noted.get(f"{_NOTE}{split}", longest * len(index.ids))
-        tokens[split] = asked + longest * len(index.ids)
+        answers = longest * len(index.ids)
+        tokens[split] = noted.get(f"{_NOTE}{split}", answers) + answers
     return Looker(
         tokens=tokens,
         prompts={split: len(index.ids) for split, index in results.splits.items()},

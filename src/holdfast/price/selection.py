@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from holdfast.core import Spend, canonical_json
+from holdfast.core import Spend
 from holdfast.price.breach import Breach, Threshold, Verdict, held_out_breach, search_breach
 from holdfast.price.cost import dearness
 from holdfast.price.curves import Curve
@@ -53,8 +53,7 @@ def grouped(trials: Sequence[Judged]) -> list[list[int]]:
     """Which of `trials` ran with the same settings, by position, in the order of the settings."""
     groups: dict[str, list[int]] = {}
     for position, trial in enumerate(trials):
-        key = canonical_json(trial.curve.record.spec.settings)
-        groups.setdefault(key, []).append(position)
+        groups.setdefault(trial.curve.record.spec.setting, []).append(position)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -115,6 +114,7 @@ def _search_harm(trial: Judged, bar: Threshold) -> float:
     gated = [
         p.search_harm
         for p in curve.tampered
-        if p.search_harm is not None and (p.search_utility_kept or 0.0) >= 1 - bar.delta
+        if p.search_harm is not None
+        and (not curve.gated or (p.search_utility_kept or 0.0) >= 1 - bar.delta)
     ]
     return max(gated, default=0.0)
