@@ -18,6 +18,7 @@ from holdfast.price.statistics.best_of import (
     most_rate,
     search_cost,
 )
+from holdfast.price.statistics.proportions import upper_bound
 
 SMALL = [(n, s) for n in range(1, 7) for s in range(n + 1)]
 
@@ -44,6 +45,7 @@ def test_without_a_break_no_number_of_draws_is_expected() -> None:
 @pytest.mark.parametrize("n", [1, 5, 59, 200])
 def test_most_rate_makes_all_failures_just_unlikely(n: int) -> None:
     assert (1 - most_rate(n)) ** n == pytest.approx(0.05)
+    assert most_rate(n) == pytest.approx(upper_bound(0, n, 0.95))
 
 
 def test_the_rule_of_three() -> None:
