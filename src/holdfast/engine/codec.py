@@ -60,8 +60,10 @@ def unpack(data: bytes) -> Any:
     return json.loads(zlib.decompress(data))
 
 
-def spec_from(text: str) -> TrialSpec:
-    """A trial's spec from its canonical JSON."""
+def spec_from(text: str, key: str) -> TrialSpec:
+    """A trial's spec from its canonical JSON, which must be the one that its key was made of."""
+    if hashlib.sha256(text.encode()).hexdigest() != key:
+        raise ValueError("a trial whose spec is not that of its key")
     return TrialSpec(**json.loads(text))
 
 

@@ -189,6 +189,11 @@ class Ledger:
         """The keys of all finished trials."""
         return frozenset(row[0] for row in self._rows("SELECT key FROM trials"))
 
+    def readings(self) -> list[tuple[str, int]]:
+        """Trial and position of every reading that has answers."""
+        query = "SELECT trial, position FROM readings WHERE answers IS NOT NULL ORDER BY 1, 2"
+        return [(str(key), int(position)) for key, position in self._rows(query)]
+
     @codec.legible
     def answers(self, key: str, position: int) -> Mapping[str, list[list[Any]]]:
         """Split -> [text or salted hash, tokens, whether it ended by itself] at one reading."""
@@ -212,16 +217,20 @@ class Ledger:
                 remedy="Run `holdfast audit` into that folder first.",
             )
         target, reference, trials, splits, manifest = audits[0]
-        models = self._rows("SELECT digest, subject FROM models")
+        models = {
+            key: codec.subject_from(text)
+            for key, text in self._rows("SELECT digest, subject FROM models")
+            if key in (target, reference)
+        }
+        if target not in models:
+            raise ValueError("the audited model is not described")
         return Results(
             target=target,
             reference=reference,
-            models={
-                key: codec.subject_from(text) for key, text in models if key in (target, reference)
-            },
+            models=models,
             splits=codec.splits_from(splits),
             records=self.records(json.loads(trials)),
-            manifest=json.loads(manifest),
+            manifest=dict(json.loads(manifest)),
         )
 
     def pending(self) -> int:
@@ -253,7 +262,7 @@ class Ledger:
         readings = "SELECT position, unit, spend, scores FROM readings WHERE trial = ?"
         for spec, outcome, spend, wall_seconds, error, stopped, notes in self._rows(query, key):
             return Record(
-                spec=codec.spec_from(spec),
+                spec=codec.spec_from(spec, key),
                 outcome=Outcome(outcome),
                 spend=codec.spend_from(spend),
                 readings=tuple(

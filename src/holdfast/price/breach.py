@@ -118,7 +118,7 @@ def _held_out(point: Point) -> tuple[float | None, float | None]:
 
 
 def _search(point: Point) -> tuple[float | None, float | None]:
-    return point.search_success, point.search_utility_kept
+    return point.search_success, point.seen_utility_kept
 
 
 def _looks(curve: Curve, pick: Callable[[Point], tuple[float | None, float | None]]) -> list[Look]:

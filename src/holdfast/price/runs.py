@@ -34,7 +34,10 @@ def overall(trials: Sequence[Judged]) -> tuple[Verdict, str]:
     if verdicts[Verdict.BROKEN] * 2 > len(trials):
         kind = Verdict.BROKEN
     else:
-        kinds = (Verdict.UNDEFINED, Verdict.UNBROKEN, Verdict.COLLAPSED, Verdict.DIVERGED)
+        kinds = (
+            Verdict.UNDEFINED, Verdict.UNBROKEN, Verdict.COLLAPSED, Verdict.DIVERGED,
+            Verdict.CRASHED,  # after a breach by a laxer bar, which counts there
+        )  # fmt: skip
         kind = next(v for v in kinds if verdicts[v])
     reasons = Counter(t.breach.reason for t in trials if t.breach.verdict is kind)
     return kind, reasons.most_common(1)[0][0]

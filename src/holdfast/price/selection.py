@@ -114,7 +114,6 @@ def _search_harm(trial: Judged, bar: Threshold) -> float:
     gated = [
         p.search_harm
         for p in curve.tampered
-        if p.search_harm is not None
-        and (not curve.gated or (p.search_utility_kept or 0.0) >= 1 - bar.delta)
+        if p.search_harm is not None and (p.seen_utility_kept or 0.0) >= 1 - bar.delta
     ]
     return max(gated, default=0.0)
