@@ -96,16 +96,13 @@ def _summary(row: DefenceRow) -> list[str]:
 
 
 def factors(study: DefenceStudy) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Attacks down, defences across: the control's cost, then each factor with its range."""
-    head = ("attack", "control", *(row.defence for row in study.rows))
-    table: list[list[str]] = []
-    for attack in study.control.attacks:
-        cells = [attack.attack, price_of(cost_of(attack))]
-        for row in study.rows:
-            found = next((a for a in row.attacks if a.attack == attack.attack), None)
-            cells.append(words.MISSING if found is None else _factor(found))
-        table.append(cells)
-    return head, table
+    """Defences down, attacks across: the control's cost of each, then each factor and its range."""
+    attacks = study.attacks
+    table = [["control", *(price_of(cost_of(a)) for a in study.control.attacks)]]
+    for row in study.rows:
+        found = {a.attack: _factor(a) for a in row.attacks}
+        table.append([row.defence, *(found.get(name, words.MISSING) for name in attacks)])
+    return ("defence", *attacks), table
 
 
 def _factor(row: AttackRow) -> str:
