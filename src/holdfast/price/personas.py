@@ -258,7 +258,11 @@ def _stop(curve: Curve, caps: _Caps, bar: Threshold) -> tuple[float, Point] | No
     if not seen or curve.scale.undefined is not None:
         return None
     untouched = next((p for p in curve.points if not p.unit), None)
-    kept = [(s, p) for s, p in seen if not p.unit or (caps.allow(p.spend) and _useful(p, bar))]
+    kept = [
+        (s, p)
+        for s, p in seen
+        if not p.unit or (caps.allow(p.spend) and _at_least(p.seen_utility_kept, bar))
+    ]
     if not kept:
         return None
     best, state = max(kept, key=lambda pair: (pair[0], [-x for x in dearness(pair[1].spend)]))
@@ -269,12 +273,6 @@ def _stop(curve: Curve, caps: _Caps, bar: Threshold) -> tuple[float, Point] | No
 def _searched(point: Point) -> float | None:
     """What the attacker sees; where `search` was not read, what is reported."""
     return point.success if point.search_success is None else point.search_success
-
-
-def _useful(point: Point, bar: Threshold) -> bool:
-    """Whether the attacker takes the state for useful; by `utility` where `retain` was not read."""
-    known = point.search_utility_kept
-    return _at_least(point.utility_kept if known is None else known, bar)
 
 
 def _at_least(kept: float | None, bar: Threshold) -> bool:
