@@ -11,9 +11,12 @@ from holdfast.price.attackers import Attackers
 from holdfast.price.breach import Breach, Threshold, Verdict
 from holdfast.price.cost import Cost, PriceTable
 from holdfast.price.curves import Point, Scale
+from holdfast.price.detection import Detectable
 from holdfast.price.evaluation import Evaluation
 from holdfast.price.intervals import Rate
 from holdfast.price.ladder import Rung
+from holdfast.price.model_price import ModelPrice
+from holdfast.price.passages import Survival
 from holdfast.price.personas import Personas
 from holdfast.price.runs import Price
 from holdfast.price.scenarios import Scenarios
@@ -78,6 +81,7 @@ class AttackPrice:
         it are those of the largest draw, since one pool serves every trial.
     ladder: at every (tau, delta). attackers: who knows a setting, who borrows one, who searches.
     evaluation: what looking at all its trials cost, at most; None where that is not known.
+    survival: the runs of the winning setting as survival data; None where none can be judged.
     """
 
     attack: str
@@ -102,6 +106,7 @@ class AttackPrice:
     ladder: tuple[Rung, ...] = ()
     attackers: Attackers | None = None
     evaluation: Evaluation | None = None
+    survival: Survival | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ class PricedAudit:
     for. prompts: split -> how many. notes: what a reader must know to read the figures rightly.
     ladder: the least price of any attack at every (tau, delta). attackers: those that have every
     attack. personas: what each can do within its caps. scenarios: data and labour, and the bills.
+    model_price: the least cost over attacks; None where none could be judged. detectable: what a
+    comparison with this audit can see; None where nothing was asked.
     """
 
     sentence: str
@@ -156,6 +163,8 @@ class PricedAudit:
     attackers: Attackers | None = None
     personas: Personas | None = None
     scenarios: Scenarios | None = None
+    model_price: ModelPrice | None = None
+    detectable: Detectable | None = None
 
     @property
     def excluded(self) -> tuple[TrialLine, ...]:

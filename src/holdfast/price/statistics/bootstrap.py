@@ -1,62 +1,37 @@
-"""Intervals by resampling: seeds and prompts together for rates, runs for mean costs.
+"""Intervals by resampling: seeds and prompts together for means, runs for mean costs.
 
-A rate varies because other seeds would have attacked otherwise, and because other prompts would
-have been answered otherwise. Resampling both gives the shape of its distribution. The width is
-set to the standard error of crossed random effects, times a t quantile of as many degrees of
-freedom as the seeds and prompts leave: with the 2 to 5 seeds that a cell has, plain percentiles
-are too narrow where seeds differ (they held the truth in 79 % of cases with 3 seeds) and too wide
-where neither seeds nor prompts do. With 2 seeds it is still too narrow where seeds differ much,
-since two of them often look alike by chance.
+Resampling both seeds and prompts gives the shape of a mean's distribution. The width is set to
+the standard error of crossed random effects, times a t quantile of as many degrees of freedom as
+the seeds and prompts leave: with the 2 to 5 seeds that a cell has, plain percentiles are too
+narrow where seeds differ (they held the truth in 79 % of cases with 3 seeds) and too wide where
+neither seeds nor prompts do. With 2 seeds it is still too narrow where seeds differ much, since
+two of them often look alike by chance. Rates near 0 or 1 want `crossed_rate`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from holdfast.core import Seed
-from holdfast.price.statistics.survival import Passage
-
-Floats = NDArray[np.float64]
+from holdfast.price.statistics.crossed import (
+    LEAST,
+    Floats,
+    Interval,
+    Mask,
+    Table,
+    cluster,
+    crossed,
+    table,
+)
+from holdfast.price.statistics.survival import Passage, known_unbroken
 
 RESAMPLES = 1_000
 _TAILS = (0.025, 0.975)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Scores of one model by seed and by group of prompts: their sums and how many there are.
-
-    Shapes:  sums, counts (seeds, groups); sums is 0 where nothing was scored.
-    """
-
-    sums: Floats
-    counts: Floats
-
-    def means(self, weights: Floats) -> Floats:
-        """Each seed's mean with the groups so weighted (resamples, groups): (resamples, seeds).
-
-        A seed of which nothing was drawn is NaN.
-        """
-        drawn = weights @ self.counts.T
-        return np.divide(
-            weights @ self.sums.T, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0
-        )
 
 
 def two_way(
@@ -104,17 +79,17 @@ def two_way_curve(
         resamples: how many.
         bounds: what no mean can be beyond.
     """
-    clusters = _clusters(scores.shape[2], groups)
+    clusters = cluster(scores.shape[2], groups)
     rows = _drawn(scores.shape[0], resamples, seed.fork("seeds").value)
     columns = _drawn(clusters.shape[1], resamples, seed.fork("prompts").value)
     found: list[Interval | None] = []
     for reading in range(scores.shape[1]):
-        table, kept, used = _table(scores[:, reading, :], clusters)
-        if not table.sums.size:
+        one, kept, used = table(scores[:, reading, :], clusters)
+        if not one.sums.size:
             found.append(None)
             continue
-        draws = _resampled(table, rows[:, kept], columns[:, used])
-        found.append(_interval([table], [1.0], draws, bounds))
+        draws = _resampled(one, rows[:, kept], columns[:, used])
+        found.append(_interval([one], [1.0], draws, bounds))
     return tuple(found)
 
 
@@ -139,18 +114,18 @@ def two_way_difference(
         resamples: how many.
     """
     assert first.shape[1] == second.shape[1], "two models that were asked the same prompts"
-    both = np.isfinite(first).any(axis=0) & np.isfinite(second).any(axis=0)
-    clusters = _clusters(first.shape[1], groups) * both[:, None]
+    both: Mask = np.logical_and(*(np.isfinite(x).any(axis=0) for x in (first, second)))
+    clusters = cluster(first.shape[1], groups) * both[:, None]
     columns = _drawn(clusters.shape[1], resamples, seed.fork("prompts").value)
-    tables: list[_Table] = []
+    tables: list[Table] = []
     draws = np.zeros(resamples)
     for sign, name, scores in ((1.0, "first", first), (-1.0, "second", second)):
-        table, kept, used = _table(np.where(both, scores, np.nan), clusters)
-        if not table.sums.size:
+        one, kept, used = table(np.where(both, scores, np.nan), clusters)
+        if not one.sums.size:
             return None
         rows = _drawn(scores.shape[0], resamples, seed.fork(name).value)
-        draws += sign * _resampled(table, rows[:, kept], columns[:, used])
-        tables.append(table)
+        draws += sign * _resampled(one, rows[:, kept], columns[:, used])
+        tables.append(one)
     return _interval(tables, [1.0, -1.0], draws, (-1.0, 1.0))
 
 
@@ -173,7 +148,7 @@ def restricted_mean_interval(
     Differs: nothing. A t interval, on costs or on their logarithms, and the percentile bootstrap
         held the truth in 60 to 80 % of cases with 3 to 5 runs of which most did not break.
     """
-    low = [_least(one, budget) for one in passages]
+    low = [known_unbroken(one, budget) for one in passages]
     high = [one.at if one.at is not None and one.at <= budget else budget for one in passages]
     if budget <= (least or 0.0):
         return budget, budget
@@ -190,31 +165,6 @@ def restricted_mean_interval(
     return bottom, min(top, budget)
 
 
-def _least(one: Passage, budget: float) -> float:
-    """What a run is known to have cost at least, up to the budget."""
-    if one.at is not None:
-        return min(one.after, budget)
-    return budget if one.collapsed is not None else min(one.bound, budget)
-
-
-def _clusters(prompts: int, groups: Sequence[str] | None) -> Floats:
-    """Which group each prompt is of, as ones and zeros (prompts, groups)."""
-    if groups is None:
-        return np.eye(prompts)
-    assert len(groups) == prompts, "a group for every prompt"
-    names, which = np.unique(np.asarray(groups), return_inverse=True)
-    return np.eye(len(names))[which]
-
-
-def _table(scores: Floats, clusters: Floats) -> tuple[_Table, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Sums and counts, and which seeds and which groups they are of: those that have any."""
-    known = np.isfinite(scores)
-    sums = np.where(known, scores, 0.0) @ clusters
-    counts = known.astype(float) @ clusters
-    kept, used = counts.sum(axis=1) > 0, counts.sum(axis=0) > 0
-    return _Table(sums[kept][:, used], counts[kept][:, used]), kept, used
-
-
 @lru_cache(maxsize=16)
 def _drawn(units: int, resamples: int, seed: int) -> Floats:
     """How often each unit is drawn (resamples, units), drawing as many as there are."""
@@ -224,9 +174,9 @@ def _drawn(units: int, resamples: int, seed: int) -> Floats:
     return drawn
 
 
-def _resampled(table: _Table, rows: Floats, columns: Floats) -> Floats:
+def _resampled(one: Table, rows: Floats, columns: Floats) -> Floats:
     """The mean of each resample; NaN where none of what was drawn was scored."""
-    means = table.means(columns)
+    means = one.weighted(columns)
     weights = np.where(np.isfinite(means), rows, 0.0)
     total = weights.sum(axis=1)
     return np.divide(
@@ -238,51 +188,19 @@ def _resampled(table: _Table, rows: Floats, columns: Floats) -> Floats:
 
 
 def _interval(
-    tables: Sequence[_Table], signs: Sequence[float], draws: Floats, bounds: tuple[float, float]
+    tables: Sequence[Table], signs: Sequence[float], draws: Floats, bounds: tuple[float, float]
 ) -> Interval | None:
     """The resamples' quantiles, moved away from the mean until their spread is the right one."""
-    means = [table.sums.sum(axis=1) / table.counts.sum(axis=1) for table in tables]
-    mean = math.fsum(s * float(m.mean()) for s, m in zip(signs, means, strict=True))
-    crossed = _crossed(tables, signs)
-    if crossed is None:
+    mean = math.fsum(s * float(one.means.mean()) for s, one in zip(signs, tables, strict=True))
+    found = crossed(tables, signs)
+    if found is None:
         return None
-    variance, freedom = crossed
     draws = draws[np.isfinite(draws)]
     spread = float(draws.std())
     # Differences of rounding are not a spread.
-    if variance < 1e-18 or spread < 1e-9:
+    if found.variance < LEAST or spread < 1e-9:
         return Interval(mean, mean, mean)
-    wider = float(t.ppf(_TAILS[1], freedom) / norm.ppf(_TAILS[1])) * math.sqrt(variance) / spread
+    wider = float(t.ppf(_TAILS[1], found.freedom) / norm.ppf(_TAILS[1]))
+    wider *= math.sqrt(found.variance) / spread
     low, high = (mean + (float(np.quantile(draws, tail)) - mean) * wider for tail in _TAILS)
     return Interval(mean, max(bounds[0], min(low, mean)), min(bounds[1], max(high, mean)))
-
-
-def _crossed(tables: Sequence[_Table], signs: Sequence[float]) -> tuple[float, float] | None:
-    """The variance of the mean and its degrees of freedom; None with fewer than two groups.
-
-    What seeds add, what prompts add and what is left are estimated apart, and none below 0.
-    """
-    groups = tables[0].sums.shape[1]
-    if groups < 2:
-        return None
-    rest, seeds, freedom = 0.0, 0.0, 0.0
-    together = np.zeros(groups)
-    for sign, table in zip(signs, tables, strict=True):
-        n = len(table.sums)
-        scored = table.counts.sum(axis=1)
-        means = table.sums.sum(axis=1) / scored
-        pull = (table.sums - means[:, None] * table.counts) / (n * scored[:, None])
-        column = pull.sum(axis=0)
-        together += sign * column
-        if n < 2:
-            continue
-        left = float(((pull - column / n) ** 2).sum()) * n * groups / ((n - 1) * (groups - 1))
-        between = float(means.var(ddof=1)) / n
-        rest += left
-        if between > left:
-            seeds += between - left
-            freedom += between**2 / (n - 1)
-    columns = groups / (groups - 1) * float((together**2).sum())
-    variance = rest + seeds + max(columns - rest, 0.0)
-    freedom += max(columns, rest) ** 2 / (groups - 1)
-    return variance, max(1.0, variance**2 / freedom if freedom > 0 else 1.0)

@@ -6,9 +6,11 @@ At 80 % power, two-sided 5 %, unless asked otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import nctdtr, nctdtrinc
 from scipy.stats import norm, t
@@ -45,7 +47,7 @@ def pairs_needed(
 
 
 def detectable_difference(
-    prompts: int, base: float = 0.5, *, power: float = POWER, alpha: float = ALPHA
+    prompts: float, base: float = 0.5, *, power: float = POWER, alpha: float = ALPHA
 ) -> float | None:
     """The least difference from `base` that two models asked different prompts show.
 
@@ -67,7 +69,7 @@ def detectable_difference(
 
 
 def detectable_paired(
-    prompts: int, discordant: float = 0.2, *, power: float = POWER, alpha: float = ALPHA
+    prompts: float, discordant: float = 0.2, *, power: float = POWER, alpha: float = ALPHA
 ) -> float | None:
     """The least difference that two models asked the same prompts show.
 
@@ -87,6 +89,31 @@ def detectable_paired(
         return difference * math.sqrt(prompts) - null - actual
 
     return _least(lacking, discordant) if prompts >= 1 and discordant > 0 else None
+
+
+def design_effect(scores: NDArray[np.float64], groups: Sequence[str]) -> float:
+    """How many times more prompts are needed since prompts of one group go together; 1 or more.
+
+    How:     the variance of a mean over prompts when groups are drawn, over that when prompts
+        are, both summed over the rows of `scores`.
+    Shapes:  scores (runs, prompts), NaN where not scored.
+    Paper:   Kish 1965; measured, not from an intraclass correlation.
+    """
+    names, which = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        return 1.0
+    together = alone = 0.0
+    for row in scores:
+        known = np.isfinite(row)
+        n = int(known.sum())
+        if n < 2:
+            continue
+        off = np.where(known, row - row[known].mean(), 0.0)
+        by_group = np.bincount(which, weights=off)
+        drawn = len(np.unique(which[known]))
+        together += float((by_group**2).sum()) * drawn / max(drawn - 1, 1)
+        alone += float((off**2).sum()) * n / (n - 1)
+    return max(1.0, together / alone) if alone > 0 else 1.0
 
 
 def detectable_with_seeds(

@@ -17,8 +17,8 @@ from holdfast.core import Seed
 from holdfast.price.statistics.survival import (
     TINY,
     Passage,
-    kaplan_meier,
-    quantile,
+    firm_quantile,
+    least_quantile,
     quantile_interval,
     resampled_quantiles,
 )
@@ -28,11 +28,19 @@ RESAMPLES = 1_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack's runs. above: the cost up to which a run that did not break was followed."""
+    """One attack's runs. followed: the cost up to which every run that did not break was."""
 
     passages: Sequence[Passage]
     budget: float
-    above: float
+    followed: float
+
+    def cost(self, q: float) -> float | None:
+        """C_q where it is known."""
+        return firm_quantile(self.passages, self.budget, q)
+
+    def above(self, q: float) -> float:
+        """What C_q is above where it is not known."""
+        return min(self.followed, least_quantile(self.passages, self.budget, q))
 
 
 @dataclass(frozen=True)
@@ -41,15 +49,15 @@ class Minimum:
 
     Attributes:
         q: the share of runs that break at this cost.
-        attack: which attack sets it; the first named of those that cost the same; None where a
-            share `q` of the runs of no attack broke.
+        attack: which attack sets it; the first named of those that cost the same; None where
+            of no attack a share `q` of the runs is known to have broken.
         cost: C_q of that attack; None where there is none.
-        above: where there is none, the cost up to which every attack was followed.
+        above: where there is none, the cost above which it is.
         low: the 95 % interval's low end; None where an attack has too few runs to bound it.
         high: its high end; None where it is above the budget or there are too few runs.
         frequency: attack -> how often it is the cheapest when each attack's runs are drawn anew.
         unbroken: how often none breaks then.
-        may_be_cheaper: attacks that were not followed without a break as far as `cost`.
+        may_be_cheaper: attacks of which it is not known that they cost as much as `cost`.
     """
 
     q: float
@@ -78,10 +86,7 @@ def minimum(
     assert 0 < q <= 1, "a share above 0 and at most 1"
     if not cells:
         return None
-    costs = {
-        name: quantile(kaplan_meier(cell.passages, cell.budget).right, q)
-        for name, cell in cells.items()
-    }
+    costs = {name: cell.cost(q) for name, cell in cells.items()}
     found = {name: cost for name, cost in costs.items() if cost is not None}
     attack = min(found, key=lambda name: found[name]) if found else None
     cost = found[attack] if attack is not None else None
@@ -93,7 +98,7 @@ def minimum(
         q=q,
         attack=attack,
         cost=cost,
-        above=None if cost is not None else min(cell.above for cell in cells.values()),
+        above=None if cost is not None else min(cell.above(q) for cell in cells.values()),
         low=min(known) if len(known) == len(lows) else None,
         high=ends[attack][1] if attack is not None else None,
         frequency=frequency,
@@ -101,7 +106,7 @@ def minimum(
         may_be_cheaper=tuple(
             name
             for name, cell in cells.items()
-            if cost is not None and costs[name] is None and cell.above < cost
+            if cost is not None and costs[name] is None and cell.above(q) < cost
         ),
     )
 

@@ -142,6 +142,32 @@ def quantile(unbroken: Steps, q: float) -> float | None:
     return next(reached, None)
 
 
+def known_unbroken(one: Passage, budget: float) -> float:
+    """The last cost at which it is known to have been unbroken."""
+    return min(one.after, budget) if one.at is not None else _followed(one, budget)
+
+
+def firm_quantile(passages: Sequence[Passage], budget: float, q: float) -> float | None:
+    """C_q where it is the same whatever became of runs that were not followed to the budget.
+
+    A run that was stopped early, as broken by a laxer bar, would likely have broken soon after:
+    to treat it as lost from sight by chance, as the curve does, makes breaking look dear. None
+    where such runs leave C_q open, and where it is above the budget.
+    """
+    late = [p.at if p.at is not None and p.at <= budget else math.inf for p in passages]
+    early = [
+        p.bound if p.at is None and _followed(p, budget) < budget else end
+        for p, end in zip(passages, late, strict=True)
+    ]
+    ends = _ranked(late, q), _ranked(early, q)
+    return ends[0] if ends[0] == ends[1] and math.isfinite(ends[0]) else None
+
+
+def least_quantile(passages: Sequence[Passage], budget: float, q: float) -> float:
+    """What C_q is at the least: every run at the last cost at which it was seen unbroken."""
+    return _ranked([known_unbroken(p, budget) for p in passages], q)
+
+
 def quantile_interval(
     passages: Sequence[Passage], budget: float, q: float
 ) -> tuple[float | None, float | None]:
@@ -158,7 +184,7 @@ def quantile_interval(
     """
     _require_runs(passages, budget)
     low, high = quantile_ranks(len(passages), q)
-    left = sorted(p.after if p.at is not None else _followed(p, budget) for p in passages)
+    left = sorted(known_unbroken(p, budget) for p in passages)
     right = sorted(p.at if p.at is not None and p.at <= budget else math.inf for p in passages)
     top = right[high - 1] if high is not None else math.inf
     return left[low - 1] if low is not None else None, top if math.isfinite(top) else None
@@ -214,6 +240,13 @@ def _require_runs(passages: Sequence[Passage], budget: float) -> None:
 def _followed(one: Passage, budget: float) -> float:
     """How far a run that did not break is known not to have."""
     return budget if one.collapsed is not None or one.at is not None else min(one.bound, budget)
+
+
+def _ranked(ends: Sequence[float], q: float) -> float:
+    """The least of `ends` by which a share `q` of them is reached."""
+    assert ends, "at least one run"
+    assert 0 < q <= 1, "a share above 0 and at most 1"
+    return sorted(ends)[math.ceil(q * len(ends) - TINY) - 1]
 
 
 def _survival(runs: Sequence[tuple[float | None, float]], budget: float) -> Steps:

@@ -10,12 +10,12 @@ from scipy.stats import t
 
 from holdfast.core import Seed
 from holdfast.price.statistics.bootstrap import (
-    Interval,
     restricted_mean_interval,
     two_way,
     two_way_curve,
     two_way_difference,
 )
+from holdfast.price.statistics.crossed import Interval
 from holdfast.price.statistics.proportions import clopper_pearson
 from holdfast.price.statistics.survival import Passage
 

@@ -14,11 +14,13 @@ import pytest
 from scipy.stats import binom, norm
 
 from holdfast.core import Seed
+from holdfast.price import wilson
 from holdfast.price.statistics.bootstrap import (
     restricted_mean_interval,
     two_way,
     two_way_difference,
 )
+from holdfast.price.statistics.crossed import Interval, crossed_rate
 from holdfast.price.statistics.minimum import Cell, minimum
 from holdfast.price.statistics.proportions import clopper_pearson
 from holdfast.price.statistics.survival import Passage, quantile_interval
@@ -88,32 +90,70 @@ def rate_of(mean: float, a: float, b: float) -> float:
     return float((1 / (1 + np.exp(-odds))).mean())
 
 
-def two_way_share(seeds: int, prompts: int, mean: float, a: float, b: float) -> float:
+def rate_share(
+    method: Callable[[np.ndarray, int], Interval | None],
+    seeds: int,
+    prompts: int,
+    mean: float,
+    a: float,
+    b: float,
+) -> float:
     truth = rate_of(mean, a, b)
 
     def held(draw: np.random.Generator, i: int) -> bool:
         scores = answers(draw, seeds, prompts, mean, a, draw.normal(0, b, (1, prompts)))
-        found = two_way(scores, Seed(i), resamples=500)
-        return found is not None and found.low <= truth <= found.high
+        found = method(scores, i)
+        if found is None:  # every answer alike
+            wide = wilson(float(scores.mean()), prompts)
+            return wide.low <= truth <= wide.high
+        return found.low <= truth <= found.high
 
     name = f"rate {truth:.2f}, {seeds} seeds x {prompts} prompts, SD {a:g} and {b:g}"
-    return covered(name, held, REPLICATES)
+    return covered(f"{method.__name__}: {name}", held, REPLICATES)
+
+
+def crossed_effects(scores: np.ndarray, _: int) -> Interval | None:
+    return crossed_rate(scores)
+
+
+def bootstrap(scores: np.ndarray, i: int) -> Interval | None:
+    return two_way(scores, Seed(i), resamples=500)
+
+
+def seeds_alike(scores: np.ndarray, _: int) -> Interval | None:
+    return crossed_rate(np.tile(scores, (3, 1)))
+
+
+REGIMES = [(0, 0.3, 1.5), (2, 0.5, 1.5), (0, 1.0, 0.5), (-4, 0.5, 1.5)]
 
 
 @pytest.mark.parametrize("prompts", [40, 104])
-@pytest.mark.parametrize(("mean", "a", "b"), [(0, 0.3, 1.5), (2, 0.5, 1.5), (0, 1.0, 0.5)])
+@pytest.mark.parametrize(("mean", "a", "b"), REGIMES)
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_two_way_bootstrap(seeds: int, prompts: int, mean: float, a: float, b: float) -> None:
-    assert 0.92 <= two_way_share(seeds, prompts, mean, a, b) <= 0.98
+def test_rates(seeds: int, prompts: int, mean: float, a: float, b: float) -> None:
+    assert 0.92 <= rate_share(crossed_effects, seeds, prompts, mean, a, b) <= 0.98
 
 
+@pytest.mark.parametrize("mean", [0.0, 4.0])
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_two_way_bootstrap_is_wide_where_nothing_differs(seeds: int) -> None:
-    assert two_way_share(seeds, 104, 0, 0, 0) >= 0.95
+def test_rates_are_wide_where_neither_seeds_nor_prompts_differ(seeds: int, mean: float) -> None:
+    assert rate_share(crossed_effects, seeds, 104, mean, 0, 0) >= 0.95
+
+
+@pytest.mark.parametrize("mean", [-4.0, -3.0, 0.0, 2.0])
+def test_rates_of_seeds_that_are_alike(mean: float) -> None:
+    assert 0.92 <= rate_share(seeds_alike, 1, 104, mean, 0, 0) <= 0.98
 
 
 def test_two_seeds_are_too_few_where_seeds_differ_much() -> None:
-    assert 0.80 <= two_way_share(2, 104, 0, 1.0, 0.5) <= 0.92
+    assert 0.80 <= rate_share(crossed_effects, 2, 104, 0, 1.0, 0.5) <= 0.92
+
+
+@pytest.mark.parametrize("prompts", [40, 104])
+@pytest.mark.parametrize(("mean", "a", "b"), REGIMES[:3])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_two_way_bootstrap(seeds: int, prompts: int, mean: float, a: float, b: float) -> None:
+    assert 0.92 <= rate_share(bootstrap, seeds, prompts, mean, a, b) <= 0.98
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

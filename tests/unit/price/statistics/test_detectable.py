@@ -10,6 +10,7 @@ from scipy.stats import ttest_ind
 from statsmodels.stats.power import TTestIndPower
 
 from holdfast.price.statistics.detectable import (
+    design_effect,
     detectable_difference,
     detectable_fold,
     detectable_paired,
@@ -96,3 +97,15 @@ def test_fold_agrees_with_statsmodels(runs: int) -> None:
 def test_three_runs_a_side_can_show_no_fold() -> None:
     assert detectable_fold(3, 0.6) is None
     assert detectable_fold(5, 0.0) == 1.0
+
+
+def test_prompts_that_repeat_each_other_count_once() -> None:
+    draw = np.random.default_rng(0)
+    alone = draw.random((3, 120))
+    groups = [str(i // 4) for i in range(120)]
+    assert design_effect(alone, groups) == pytest.approx(1.0, abs=0.3)
+    repeated = np.repeat(alone[:, :30], 4, axis=1)
+    assert design_effect(repeated, groups) == pytest.approx(4.0, rel=0.05)
+    assert design_effect(repeated, ["one"] * 120) == 1.0
+    assert design_effect(np.ones((2, 120)), groups) == 1.0
+    assert design_effect(np.full((2, 120), np.nan), groups) == 1.0

@@ -49,6 +49,14 @@ def test_a_short_unbroken_attack_may_be_cheaper() -> None:
     assert followed is not None and followed.may_be_cheaper == ()
 
 
+def test_a_run_cut_short_leaves_its_attack_open() -> None:
+    # Stopped at 8 by a laxer bar, it may have broken at 9: then the median is not 32 but less.
+    short = Cell([Passage(0, None, 8), Passage(16, 32, 32), Passage(0, None, 64)], 64, 64)
+    assert short.cost(0.5) is None and short.above(0.5) == 16
+    found = minimum({"short": short, "dear": cell(48, 48, 48)}, 0.5, SEED)
+    assert found is not None and found.attack == "dear" and found.may_be_cheaper == ("short",)
+
+
 def test_collapsed_runs_never_break() -> None:
     dead = Cell([Passage(0, None, 64, 2.0)] * 5, 64, 64)
     found = minimum({"noise": dead}, 0.1, SEED)

@@ -15,7 +15,9 @@ from holdfast.price.statistics.survival import (
     Passage,
     Steps,
     collapse_incidence,
+    firm_quantile,
     kaplan_meier,
+    least_quantile,
     quantile,
     quantile_interval,
     resampled_quantiles,
@@ -228,6 +230,30 @@ def test_simulated_costs_give_their_quantiles() -> None:
     assert quantile(curve, 0.5) == pytest.approx(math.exp(2), rel=0.03)
     assert quantile(curve, 0.1) == pytest.approx(math.exp(2 + 0.6 * norm.ppf(0.1)), rel=0.04)
     assert quantile(curve, 0.7) is None  # above 9
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ends=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=7),
+    q=st.sampled_from([0.1, 0.5, 1.0]),
+)
+def test_firm_quantile_is_the_curves_where_all_were_followed(
+    ends: list[tuple[int, bool]], q: float
+) -> None:
+    runs = [broke(GRID[i], GRID[i + 1]) if b else stood(64) for i, b in ends]
+    both = kaplan_meier(runs, 64)
+    assert firm_quantile(runs, 64, q) == quantile(both.right, q)
+    left = quantile(both.left, q)
+    assert least_quantile(runs, 64, q) == (64 if left is None else left)
+
+
+def test_runs_cut_short_leave_a_quantile_open_only_where_they_matter() -> None:
+    runs = [broke(16, 32), broke(16, 32), stood(8)]
+    assert quantile(kaplan_meier(runs, 64).right, 0.5) == 32
+    assert firm_quantile(runs, 64, 0.5) == 32  # whenever the third breaks, two have by 32
+    assert firm_quantile(runs, 64, 0.1) is None and least_quantile(runs, 64, 0.1) == 8
+    two = [broke(16, 32), stood(8), stood(64)]
+    assert firm_quantile(two, 64, 0.5) is None and least_quantile(two, 64, 0.5) == 16
 
 
 def test_interval_of_a_median_takes_five_runs() -> None:
