@@ -53,6 +53,10 @@ def manifest(plan: Plan, command: str) -> dict[str, Any]:
             "near_duplicate": HOW,
             "measured": {split: len(items) for split, items in asked.panel.items.items()},
         },
+        "asked": {
+            "chat_templates": ["the model's own"],
+            "system_prompts": ["none" if asked.domain.system is None else "the domain's"],
+        },
         "attacks": {name: _card(name) for name in names},
         "left_out": list(asked.left_out),
         "measures": {split: list(MEASURED[split]) for split in asked.panel.items},

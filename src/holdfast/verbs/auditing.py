@@ -13,7 +13,7 @@ from holdfast.core import Record, Results, SpecError, Subject
 from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run, suitable_workers
 from holdfast.engine import plan as engine_plan
 from holdfast.engine.manifest import manifest
-from holdfast.verbs.places import Loader, public, writable
+from holdfast.verbs.places import Loader, made_by, public, writable
 
 if TYPE_CHECKING:
     from holdfast.models import Handle
@@ -105,7 +105,7 @@ def measure(
     folder = writable(folder_of(model, options))
     with Ledger(folder / FILE) as ledger:
         made = engine_plan(asked, target, reference, ledger.records())
-        note = manifest(made, _command(model, options))
+        note = {**manifest(made, _command(model, options)), **made_by(model)}
         run(made, load, ledger, note, progress, _workers(options.get("workers", 1), made))
         return ledger.results()
 
