@@ -4,9 +4,10 @@ It runs the standard audit of the refusing organism and the organism's check, wr
 of both, and puts what they printed between the marks of README.md and docs/organism.md.
 
 With the folder of a finished `holdfast attacks check` it does nothing but put that run's table
-into docs/efficacy.md and its ledgers beside it; with `tar_grid` and the folder of an audit by that
-suite, nothing but the verdict on every row of it, into docs/suites/tar_grid.md; with `presets` and
-the `.tuning` folders of finished `holdfast harden --tune`, nothing but docs/presets.md.
+into docs/efficacy.md and its ledgers beside it. Nothing but one page is made by these, too:
+`tar_grid FOLDER`, of an audit by that suite: the verdict on every row, docs/suites/tar_grid.md;
+`presets FOLDER...`, the `.tuning` folders of `holdfast harden --tune`: docs/presets.md;
+`defences FOLDER`, of `holdfast study defences`: docs/defence-study.md, picture and readings.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ from holdfast.core import canonical_json, plain
 from holdfast.engine import CONTROL, FILE, Ledger, choose, load_suite
 from holdfast.organism.check import check
 from holdfast.price import Threshold, Verdict, efficacy, price
+from holdfast.price.arms import ledger_digest
 from holdfast.price.breach import held_out_breach
 from holdfast.price.curves import Reader, first_reading
 from holdfast.price.exposure import exposure
 from holdfast.report import efficacy_markdown, print_audit
+from holdfast.report.readings import readings_csv
 from holdfast.report.tuning import tuning_json, tuning_markdown
-from holdfast.verbs import CHECKS, report
+from holdfast.verbs import CHECKS, finished, plan_defences, read_defences, report
+from holdfast.verbs.studying import write_defences
 from holdfast.verbs.tuning import Trial
 
 DOCS = Path(__file__).resolve().parent
@@ -120,6 +124,28 @@ def presets_page(folders: list[Path]) -> None:
     put(DOCS / "presets.md", "presets", "\n".join(parts))
 
 
+def defences_page(folder: Path) -> None:
+    """What the study of all defences found; every reading of every trial, as one table a model."""
+    planned = plan_defences(out=folder)
+    done = list(finished(planned))
+    found = read_defences(planned, done)
+    to = DOCS / "defence-study"
+    to.mkdir(exist_ok=True)
+    write_defences(found, to)
+    page = (to / "study.md").read_text(encoding="utf-8")
+    (to / "study.md").unlink()
+    put(DOCS / "defence-study.md", "study", page)
+    digests = [("model", "ledger's digest")]
+    for part in done:
+        results = _results(part.folder)
+        data = readings_csv(results, price(results)).encode()
+        (to / f"{part.folder.name}.csv.gz").write_bytes(gzip.compress(data, mtime=0))
+        digests.append((f"`{part.folder.name}`", f"`{ledger_digest(results)}`"))
+    head, *rows = map(_line, digests)
+    lines = [head, _line(["---"] * 2), *rows]
+    put(DOCS / "defence-study.md", "ledgers", "\n".join(lines) + "\n")
+
+
 def _results(folder: Path):
     with Ledger(folder / FILE, read_only=True) as ledger:
         return ledger.results()
@@ -152,6 +178,9 @@ def main() -> None:
     """Run and write."""
     if sys.argv[1:2] == ["tar_grid"]:
         grid_page(Path(sys.argv[2]))
+        return
+    if sys.argv[1:2] == ["defences"]:
+        defences_page(Path(sys.argv[2]))
         return
     if sys.argv[1:2] == ["presets"]:
         presets_page([Path(name) for name in sys.argv[2:]])
