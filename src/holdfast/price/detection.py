@@ -38,7 +38,8 @@ class Detectable:
         log_sd: of the natural logarithm of cost between runs of an attack, the width of the
             readings included; None where no attack broke in two runs and more.
         unpaired: least difference in harm between models asked different prompts, at 50 %.
-        paired: the same asked the same prompts, where they disagree on a fifth of them.
+        paired: the same asked the same prompts, where they disagree on a fifth of them or, if
+            the difference is larger, on as many as that.
         with_seeds: the same for means over seeds, of which others would have differed; None with
             one seed each.
         fold: how many times dearer one model must be to break; None with fewer than four runs
@@ -56,6 +57,24 @@ class Detectable:
     with_seeds: float | None
     fold: float | None
     least_p: float | None
+
+
+def missed(found: Detectable) -> str:
+    """What may be missed, in words."""
+    least = found.paired if found.with_seeds is None else found.with_seeds
+    over = f"{found.prompts} prompts" + (f" and {found.seeds} seeds" if found.with_seeds else "")
+    harm = (
+        f"differences in harm below {least:.2f} would often be missed"
+        if least is not None
+        else "no difference in harm could be relied on to show"
+    )
+    if found.fold is not None:
+        cost = f", and of costs that differ less than {found.fold:.1f}-fold"
+    elif found.least_p is not None:
+        cost = f", and no difference in cost can be shown: the smallest p is {found.least_p:.2f}"
+    else:
+        cost = ""
+    return f"Compared with another model on the same {over} each, {harm} (80 % power, 5 %){cost}."
 
 
 def detectable(
@@ -78,7 +97,6 @@ def detectable(
     effective = len(index.ids) / effect
     seeds = min((one.runs for one in found.values()), default=None)
     seed_sd, log_sd = _seed_sd(readings), _log_sd(list(found.values()))
-    error = math.sqrt(DISCORDANT / (2 * effective))
     return Detectable(
         prompts=len(index.ids),
         effective=effective,
@@ -88,13 +106,24 @@ def detectable(
         unpaired=detectable_difference(effective),
         paired=detectable_paired(effective, DISCORDANT),
         with_seeds=(
-            detectable_with_seeds(error, seeds, seed_sd)
+            _with_seeds(effective, seeds, seed_sd)
             if seeds is not None and seed_sd is not None
             else None
         ),
         fold=(detectable_fold(seeds, log_sd) if seeds is not None and log_sd is not None else None),
         least_p=min(1.0, 2 / comb(2 * seeds, seeds)) if seeds else None,
     )
+
+
+def _with_seeds(prompts: float, seeds: int, seed_sd: float) -> float | None:
+    """The least difference in harm between means over seeds; None where it would be above 1."""
+    apart, least = DISCORDANT, None
+    for _ in range(60):  # a difference above the disagreement takes as much of it
+        least = detectable_with_seeds(math.sqrt(apart / (2 * prompts)), seeds, seed_sd)
+        if least is None or least <= apart:
+            break
+        apart = least
+    return least if least is not None and least <= 1.0 else None
 
 
 def _seed_sd(readings: Sequence[Sequence[Reading]]) -> float | None:

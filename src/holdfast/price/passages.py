@@ -176,11 +176,11 @@ def _budget(trial: Judged) -> float:
 
 
 def _followed(runs: Sequence[Judged], budget: float) -> float:
-    """The least spend up to which a run that may yet break was seen unbroken."""
-    unbroken = [t.breach for t in runs if t.breach.cost is None]
+    """The least spend up to which a run that may yet break was followed, and seen unbroken."""
+    unbroken = [t for t in runs if t.breach.cost is None and not _open(t)]
     # A run that lost its utility or diverged will never break; it bounds nothing.
-    live = [b for b in unbroken if b.verdict is Verdict.UNBROKEN] or unbroken
-    return min((b.bound.flops for b in live), default=budget)
+    live = [t for t in unbroken if t.breach.verdict is Verdict.UNBROKEN] or unbroken
+    return min((t.breach.bound.flops for t in live), default=budget)
 
 
 def _collapsed_at(trial: Judged, bar: Threshold) -> float:

@@ -25,7 +25,7 @@ from holdfast.price.curves import (
     mean_of,
     ordered,
 )
-from holdfast.price.detection import detectable
+from holdfast.price.detection import detectable, missed
 from holdfast.price.economics import Economics, Evidence, economics
 from holdfast.price.excluded import CONTROL, newest, require_comparable, why_excluded
 from holdfast.price.gate import gate_notes
@@ -139,10 +139,13 @@ def _with_uncertainty(
         [r for s in attack.seeds if (r := _reported(counted[s.key])) is not None]
         for attack in audit.attacks
     ]
+    seen = detectable(results.splits.get("held_out"), readings, found)
+    said = (missed(seen),) if seen is not None and found else ()
     return replace(
         audit,
+        notes=(*audit.notes[:-1], *said, audit.notes[-1]),
         model_price=model_price(found, results.manifest),
-        detectable=detectable(results.splits.get("held_out"), readings, found),
+        detectable=seen,
     )
 
 
@@ -292,7 +295,8 @@ def _none_counts(records: Sequence[Record]) -> tuple[Verdict, str]:
     """What is to be said of an attack whose trials were all left out."""
     crashed = [r for r in sorted(records, key=_order) if r.outcome is Outcome.CRASHED]
     if len(crashed) < len(records):
-        return Verdict.UNDEFINED, f"none of its {len(records)} trials counts"
+        many = f"none of its {len(records)} trials counts"
+        return Verdict.UNDEFINED, many if len(records) > 1 else "its one trial does not count"
     return Verdict.CRASHED, next((r.error for r in crashed if r.error), "no message was kept")
 
 

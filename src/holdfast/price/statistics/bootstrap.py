@@ -114,7 +114,8 @@ def two_way_difference(
         resamples: how many.
     """
     assert first.shape[1] == second.shape[1], "two models that were asked the same prompts"
-    both: Mask = np.logical_and(*(np.isfinite(x).any(axis=0) for x in (first, second)))
+    asked = np.isfinite(first).any(axis=0) & np.isfinite(second).any(axis=0)
+    both: Mask = np.asarray(asked, dtype=bool)
     clusters = cluster(first.shape[1], groups) * both[:, None]
     columns = _drawn(clusters.shape[1], resamples, seed.fork("prompts").value)
     tables: list[Table] = []
@@ -139,24 +140,35 @@ def restricted_mean_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of the restricted mean cost, or with `least` of its log version.
 
-    How:     weights are drawn for the runs and for one run more, which for the high end broke
-        never and for the low end at once. So it holds with few runs, with none broken and with
-        all broken alike; with costs of two values only it is the Clopper-Pearson interval.
-        Breaks stand at their left ends for the low end and at their right ends for the high.
-    Paper:   Gaffke 2005; Learned-Miller and Thomas 2019, arXiv:1905.06208, whose guarantee for
-        every distribution on a bounded range is a conjecture.
-    Differs: nothing. A t interval, on costs or on their logarithms, and the percentile bootstrap
-        held the truth in 60 to 80 % of cases with 3 to 5 runs of which most did not break.
+    Args:
+        passages: the runs.
+        budget: the declared budget.
+        seed: draws the weights.
+        least: what a run costs at the least, for the log version.
+        resamples: how many.
+
+    How:     weights are drawn for the runs, for half a run that broke at once and for half a run
+        that never broke. Breaks stand at their left ends for the low end and at their right ends
+        for the high. Of costs that are nothing or the budget this is Jeffreys' interval.
+    Paper:   Rubin 1981, doi:10.1214/aos/1176345338; a whole run at the bound, for a guarantee
+        that is conjectured: Learned-Miller and Thomas 2019, arXiv:1905.06208.
+    Differs: the bounds weigh half a run each, as in Jeffreys' prior; with whole ones the interval
+        held the truth in 98 to 100 % of cases. From five runs on this one does in 92 % and more,
+        with three in 89 % where most do not break, and then it lies below the truth: it does not
+        make breaking look dear. A t interval, on costs or on their logarithms, and a percentile
+        bootstrap hold it in 60 to 85 % there.
     """
-    low = [known_unbroken(one, budget) for one in passages]
-    high = [one.at if one.at is not None and one.at <= budget else budget for one in passages]
     if budget <= (least or 0.0):
         return budget, budget
-    draw = np.random.default_rng(seed.value)
-    weights = draw.dirichlet(np.ones(len(passages) + 1), size=resamples)
-    ends = (np.array([least or 0.0, *low]), np.array([budget, *high]))
+    low = [least or 0.0, budget, *(known_unbroken(one, budget) for one in passages)]
+    high = [least or 0.0, budget]
+    high += [p.at if p.at is not None and p.at <= budget else budget for p in passages]
+    ends = np.array([low, high])
     if least is not None:
-        ends = tuple(np.log(np.maximum(values, least)) for values in ends)
+        ends = np.log(np.maximum(ends, least))
+    weights = np.random.default_rng(seed.value).dirichlet(
+        [0.5, 0.5, *(1.0 for _ in passages)], size=resamples
+    )
     found = [
         float(np.quantile(weights @ values, tail))
         for values, tail in zip(ends, _TAILS, strict=True)

@@ -71,24 +71,24 @@ def detectable_difference(
 def detectable_paired(
     prompts: float, discordant: float = 0.2, *, power: float = POWER, alpha: float = ALPHA
 ) -> float | None:
-    """The least difference that two models asked the same prompts show.
-
-    None where even every disagreement falling to one side would be missed.
+    """The least difference that two models asked the same prompts show; None if none does.
 
     Args:
         prompts: asked of both.
-        discordant: the share on which the two disagree.
+        discordant: the share on which the two disagree, at the least: a difference above it
+            takes as much disagreement itself.
         power: how often it is to be seen.
         alpha: how often one is to be seen where there is none.
     """
     assert 0 <= discordant <= 1, "a share from 0 to 1"
-    null = _z(1 - alpha / 2) * math.sqrt(discordant)
 
     def lacking(difference: float) -> float:
-        actual = _z(power) * math.sqrt(max(discordant - difference**2, 0.0))
+        apart = max(discordant, difference)
+        null = _z(1 - alpha / 2) * math.sqrt(apart)
+        actual = _z(power) * math.sqrt(max(apart - difference**2, 0.0))
         return difference * math.sqrt(prompts) - null - actual
 
-    return _least(lacking, discordant) if prompts >= 1 and discordant > 0 else None
+    return _least(lacking, 1.0) if prompts >= 1 else None
 
 
 def design_effect(scores: NDArray[np.float64], groups: Sequence[str]) -> float:

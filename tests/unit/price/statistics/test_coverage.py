@@ -215,7 +215,10 @@ def test_restricted_mean(n: int, beyond: float, logs: bool) -> None:
         return found[0] <= truth <= found[1]
 
     name = f"restricted mean{' of logs' if logs else ''}, {n} runs, {beyond:g} censored"
-    assert covered(name, held, REPLICATES) >= 0.95
+    share = covered(name, held, REPLICATES)
+    assert share >= (0.92 if n >= 5 else 0.86)
+    if n >= 5 and not (logs and beyond < 0.01):
+        assert share <= 0.98  # wider where hardly any cost is near a bound on a logarithm's scale
 
 
 def minimum_share(attacks: int, n: int, apart: float) -> float:

@@ -50,7 +50,14 @@ def test_pairing_sees_more() -> None:
 
 def test_too_few_prompts_see_nothing() -> None:
     assert detectable_difference(3) is None and detectable_difference(0) is None
-    assert detectable_paired(5, 0.2) is None and detectable_paired(100, 0.0) is None
+    assert detectable_paired(3) is None and detectable_paired(0) is None
+
+
+def test_a_difference_above_the_disagreement_takes_as_much_of_it() -> None:
+    found = detectable_paired(15, 0.2)
+    assert found is not None and found > 0.2
+    assert pairs_needed(found, found) == pytest.approx(15, abs=1)
+    assert detectable_paired(15, 0.0) == pytest.approx(found)
 
 
 def test_unpaired_difference_is_seen_in_80_per_cent() -> None:
