@@ -41,13 +41,18 @@ def legible(read: Callable[_P, _T]) -> Callable[_P, _T]:
         try:
             return read(*args, **kwargs)
         except (AttributeError, KeyError, TypeError, ValueError, struct.error, zlib.error) as fault:
-            raise LedgerError(
-                "a ledger whose every row can be read",
-                found=f"a damaged row ({type(fault).__name__}: {fault})",
-                remedy="Put a copy of the file in its place, or audit into another --out.",
-            ) from None
+            raise damaged(fault) from None
 
     return careful
+
+
+def damaged(fault: Exception) -> LedgerError:
+    """What a row that cannot be read means to the user."""
+    return LedgerError(
+        "a ledger whose every row can be read",
+        found=f"a damaged row ({type(fault).__name__}: {fault})",
+        remedy="Put a copy of the file in its place, or audit into another --out.",
+    )
 
 
 def pack(value: object) -> bytes:

@@ -359,6 +359,8 @@ def _fault(error: sqlite3.Error, path: Path) -> LedgerError:
             return LedgerError(
                 "room on the disk for the ledger", found="a full disk", remedy=f"Free some. {kept}"
             )
+        case sqlite3.SQLITE_ERROR:  # a table or a text that is not as it was written
+            return codec.damaged(error)
         case _:
             return LedgerError(
                 f"a ledger that can be read and written at {str(path)!r}",
