@@ -23,7 +23,7 @@ def report(  # noqa: PLR0913 - each parameter is an option of the command
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", help="Write only this: html, json, csv or parquet. May be repeated."
+            "--format", help="Write only this: html, md, json, csv or parquet. May be repeated."
         ),
     ] = None,
     out: Annotated[
@@ -52,8 +52,8 @@ def report(  # noqa: PLR0913 - each parameter is an option of the command
 ) -> None:
     """Rebuild the report from the ledger in DIR, without running anything.
 
-    Without a format it writes report.html and report.json and prints the table. csv and parquet
-    have a row for each reading, for plots of your own.
+    Without a format it writes report.html, report.json and the card, and prints the table. md is
+    the card; csv and parquet have a row for each reading, for plots of your own.
     """
     from rich.console import Console
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from holdfast.engine.ledger import FILE, Ledger
+from holdfast.engine.ledger import Ledger
 
 WEIGHTS = frozenset(
     {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz", ".pkl"}
@@ -30,13 +30,12 @@ def weight_files(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(str(f.relative_to(folder)) for f in found if not _is_hardened(f.parent)))
 
 
-def kept_texts(folder: Path) -> tuple[int, int]:
-    """Of the completions in the ledger: how many were looked at, how many are no salted hash."""
+def kept_texts(ledger: Ledger) -> tuple[int, int]:
+    """Of the completions in it: how many were looked at, how many are no salted hash."""
     looked, texts = 0, 0
-    with Ledger(folder / FILE, read_only=True) as ledger:
-        for text in _said(ledger):
-            looked += 1
-            texts += text != "" and _HASH.fullmatch(text) is None
+    for text in _said(ledger):
+        looked += 1
+        texts += text != "" and _HASH.fullmatch(text) is None
     return looked, texts
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 from holdfast.core import HoldfastError, Results
 from holdfast.core.registry import unknown
 from holdfast.price import PricedAudit
+from holdfast.price.context import Context
+from holdfast.report.card import card_json
+from holdfast.report.card_markdown import card_markdown
 from holdfast.report.html import render_html
 from holdfast.report.json import to_json
 from holdfast.report.readings import readings_csv, readings_parquet
 
-Render = Callable[[Results, PricedAudit], str | bytes]
+Render = Callable[[Results, PricedAudit, Context], str | bytes]
 
 
 def as_json(value: object) -> str:
@@ -25,33 +28,49 @@ def as_json(value: object) -> str:
 
 _FILES: Mapping[str, Render] = {
     "report.html": render_html,
-    "report.json": lambda _, priced: as_json(to_json(priced)),
-    "readings.csv": readings_csv,
-    "readings.parquet": readings_parquet,
+    "report.json": lambda _, priced, __: as_json(to_json(priced)),
+    "card.md": card_markdown,
+    "card.json": lambda results, priced, around: as_json(card_json(results, priced, around)),
+    "readings.csv": lambda results, priced, _: readings_csv(results, priced),
+    "readings.parquet": lambda results, priced, _: readings_parquet(results, priced),
 }
 FORMATS: Mapping[str, str] = {
     "html": "report.html",
+    "md": "card.md",
     "json": "report.json",
     "csv": "readings.csv",
     "parquet": "readings.parquet",
 }
 """Format -> the file that it is written to unless another is named."""
 
-_REPORT = ("report.html", "report.json")
+_REPORT = ("report.html", "report.json", "card.md", "card.json")
 
 
-def write_report(results: Results, priced: PricedAudit, folder: Path | str) -> tuple[Path, ...]:
-    """Writes report.html and report.json into `folder`; returns their paths.
+def write_report(
+    results: Results, priced: PricedAudit, folder: Path | str, context: Context | None = None
+) -> tuple[Path, ...]:
+    """Writes report.html, report.json, card.md and card.json into `folder`; returns their paths.
+
+    Args:
+        results: what the ledger says.
+        priced: the same, priced.
+        folder: made where it is missing.
+        context: what is known besides; nothing unless given.
 
     Raises:
         HoldfastError: the folder cannot be written or the disk is full; older files are kept.
     """
-    made = [(Path(folder) / name, _FILES[name](results, priced)) for name in _REPORT]
+    around = context or Context()
+    made = [(Path(folder) / name, _FILES[name](results, priced, around)) for name in _REPORT]
     return tuple(replace_file(path, content) for path, content in made)
 
 
 def write_formats(
-    results: Results, priced: PricedAudit, formats: Sequence[str], out: Path
+    results: Results,
+    priced: PricedAudit,
+    formats: Sequence[str],
+    out: Path,
+    context: Context | None = None,
 ) -> tuple[Path, ...]:
     """Writes the report in each of `formats`; returns the files' paths.
 
@@ -60,16 +79,18 @@ def write_formats(
         priced: the same, priced.
         formats: of those in `FORMATS`.
         out: a folder; or, for a single format, the file.
+        context: what is known besides; nothing unless given.
 
     Raises:
         SpecError: an unknown format, or one for which a package is missing.
         HoldfastError: nothing can be written there.
     """
     check_formats(formats)
+    around = context or Context()
     is_file = len(formats) == 1 and out.suffix != "" and not out.is_dir()
     made = [
-        (out if is_file else out / FORMATS[one], _FILES[FORMATS[one]](results, priced))
-        for one in formats
+        (out if is_file else out / name, _FILES[name](results, priced, around))
+        for name in (FORMATS[one] for one in formats)
     ]
     return tuple(replace_file(path, content) for path, content in made)
 

@@ -17,11 +17,13 @@ from markupsafe import Markup, escape
 from holdfast import __version__
 from holdfast.core import Results, canonical_json, shipped
 from holdfast.price import BOUNDS, PricedAudit, Rate, words
+from holdfast.price.checklist import checklist
+from holdfast.price.context import Context
 from holdfast.report import plots, shown
 from holdfast.report.text import clean
 
 
-def render_html(results: Results, priced: PricedAudit) -> str:
+def render_html(results: Results, priced: PricedAudit, context: Context | None = None) -> str:
     """The whole page: text, tables, charts and the plotting library, in one string.
 
     Library and figures are carried compressed and unpacked by the reader's browser, which keeps
@@ -29,8 +31,11 @@ def render_html(results: Results, priced: PricedAudit) -> str:
     """
     here = shipped("report")
     template = _environment().get_template("template.html.j2")
+    around = context or Context()
     return template.render(
         p=priced,
+        around=around,
+        checklist=checklist(results, priced, around),
         models=results.models.values(),
         protocols=_protocols(results),
         version=__version__,

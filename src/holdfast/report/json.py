@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 
 def to_json(priced: PricedAudit) -> dict[str, Any]:
     """`priced` as JSON values; what is missing is None, and there is no NaN or infinity."""
-    found = cast("dict[str, Any]", _finite(plain(priced)))
+    found = cast("dict[str, Any]", finite(plain(priced)))
     return {
         "kind": "holdfast.audit",
         "schema_version": SCHEMA_VERSION,
@@ -26,11 +26,12 @@ def to_json(priced: PricedAudit) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """`value` with None in the place of NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in cast("Mapping[str, Any]", value).items()}
+        return {k: finite(v) for k, v in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_finite(v) for v in cast("list[Any]", value)]
+        return [finite(v) for v in cast("list[Any]", value)]
     return value

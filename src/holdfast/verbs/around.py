@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.core import DataMissing, SpecError
 from holdfast.core.registry import unknown
-from holdfast.engine import preregistration
+from holdfast.engine import FILE, Ledger, preregistration
 from holdfast.engine.scan import kept_texts, weight_files
 
 if TYPE_CHECKING:
@@ -20,12 +20,17 @@ STATED = "card.toml"
 """Beside the ledger: what people say of the model and its evaluation."""
 
 
-def context_of(folder: Path, undefended: PricedAudit | None = None) -> Context:
+def context_of(
+    folder: Path,
+    undefended: PricedAudit | None = None,
+    texts: tuple[int, int] | None = None,
+) -> Context:
     """What is known around the ledger in `folder`.
 
     Args:
         folder: of the ledger.
         undefended: the audit of the model before it was defended.
+        texts: what a scan of the ledger's completions found; it is scanned unless given.
 
     Raises:
         SpecError: card.toml says something that is not asked for. DataMissing: it is no TOML.
@@ -33,11 +38,13 @@ def context_of(folder: Path, undefended: PricedAudit | None = None) -> Context:
     """
     from holdfast.price.context import Context, Outputs
 
-    answers, texts = kept_texts(folder)
+    if texts is None:
+        with Ledger(folder / FILE, read_only=True) as ledger:
+            texts = kept_texts(ledger)
     return Context(
         stated=stated(folder / STATED),
         registered=registered(folder),
-        outputs=Outputs(weight_files(folder), answers, texts),
+        outputs=Outputs(weight_files(folder), *texts),
         undefended=undefended,
     )
 

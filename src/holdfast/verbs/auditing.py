@@ -13,11 +13,13 @@ from holdfast.core import Record, Results, SpecError, Subject
 from holdfast.engine import FILE, Ledger, Plan, Progress, Request, request, run, suitable_workers
 from holdfast.engine import plan as engine_plan
 from holdfast.engine.manifest import manifest
+from holdfast.engine.scan import kept_texts
 from holdfast.verbs.places import Loader, made_by, public, writable
 
 if TYPE_CHECKING:
     from holdfast.models import Handle
     from holdfast.price import Efficacy, PricedAudit
+    from holdfast.price.context import Context
 
 MODEL = "organism:refusing"
 DOMAIN = "organism"
@@ -89,7 +91,13 @@ def audit(
         HoldfastError: something that was asked for cannot be; before any weights are loaded.
         Interrupted: the user pressed Ctrl-C; the same call goes on from there.
     """
-    return _reported(measure(model, progress=progress, **options), folder_of(model, options), {})
+    from holdfast.verbs.around import STATED, context_of, stated
+
+    folder = folder_of(model, options)
+    if (folder / STATED).is_file():
+        stated(folder / STATED)  # before any work: the report at its end rests on it
+    results, texts = _measured(model, progress, options)
+    return _reported(results, folder, {}, context_of(folder, texts=texts))
 
 
 def measure(
@@ -100,6 +108,13 @@ def measure(
     Raises:
         HoldfastError, Interrupted: as `audit`.
     """
+    return _measured(model, progress, options)[0]
+
+
+def _measured(
+    model: str, progress: Progress | None, options: Options
+) -> tuple[Results, tuple[int, int]]:
+    """What was measured; how many completions of the ledger were looked at, how many are texts."""
     asked = _checked(options)
     target, reference, load = _subjects(model, options)
     folder = writable(folder_of(model, options))
@@ -107,7 +122,7 @@ def measure(
         made = engine_plan(asked, target, reference, ledger.records())
         note = {**manifest(made, _command(model, options)), **made_by(model)}
         run(made, load, ledger, note, progress, _workers(options.get("workers", 1), made))
-        return ledger.results()
+        return ledger.results(), kept_texts(ledger)
 
 
 def plan(model: str = MODEL, **options: Unpack[Options]) -> tuple[Plan, frozenset[str]]:
@@ -179,7 +194,8 @@ def report(
         HoldfastError: there is no ledger, or not one that this version reads; terms that do not
             fit.
     """
-    return _reported(read(folder), Path(folder if out is None else out), terms)
+    results, around = read(folder), _around(Path(folder), terms)
+    return _reported(results, Path(folder if out is None else out), terms, around)
 
 
 def export(
@@ -192,7 +208,8 @@ def export(
 
     Args:
         folder: of the ledger.
-        formats: of "html", "json", "csv" and "parquet"; the last two have a row for each reading.
+        formats: of "html", "md" (the card), "json", "csv" and "parquet"; the last two have a row
+            for each reading.
         out: a folder, or the file of a single format; the folder of the ledger unless given.
         terms: see `Terms`.
 
@@ -203,8 +220,8 @@ def export(
 
     check_formats(formats)
     results = read(folder)
-    priced = _priced(results, terms)
-    return write_formats(results, priced, formats, Path(folder if out is None else out))
+    priced, around = _priced(results, terms), _around(Path(folder), terms)
+    return write_formats(results, priced, formats, Path(folder if out is None else out), around)
 
 
 def read(folder: str | Path) -> Results:
@@ -226,13 +243,25 @@ def folder_of(model: str, options: Options) -> Path:
     return OUT / re.sub(r"[^\w.-]+", "-", f"{name}-{options.get('suite', SUITE)}").strip("-.")
 
 
-def _reported(results: Results, folder: Path, terms: Terms) -> PricedAudit:
+def _reported(results: Results, out: Path, terms: Terms, around: Context) -> PricedAudit:
+    """Prices `results` and writes the report into `out`."""
     # Only now: statistics and plots take a second to import, and wrong use should not wait.
     priced = _priced(results, terms)
     from holdfast.report import write_report
 
-    write_report(results, priced, folder)
+    write_report(results, priced, out, around)
     return priced
+
+
+def _around(folder: Path, terms: Terms) -> Context:
+    """What is known besides the ledger in `folder`; a sibling's audit that was named with it."""
+    from holdfast.verbs.around import context_of
+
+    sibling = terms.get("transfer")
+    if sibling is None:
+        return context_of(folder)
+    alone: Terms = {**terms, "transfer": None}
+    return context_of(folder, _priced(read(sibling), alone))
 
 
 def _priced(results: Results, terms: Terms) -> PricedAudit:

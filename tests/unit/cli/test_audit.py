@@ -37,7 +37,7 @@ def test_an_audit_its_json_and_its_report(
     assert len(found["trials"]) == 4
     assert "4/4" in said.err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        ".ledger.lock", "ledger.sqlite", "report.html", "report.json",
+        ".ledger.lock", "card.json", "card.md", "ledger.sqlite", "report.html", "report.json",
     ]  # fmt: skip
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == found
     assert str(tmp_path) not in json.dumps(found["manifest"])

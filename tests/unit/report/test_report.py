@@ -183,8 +183,8 @@ def test_terminal_shows_markup_as_text(locks: ModuleType) -> None:
 def test_files_are_written_whole(locks: ModuleType, tmp_path: Path) -> None:
     found = locks.results(locks.Lock())
     paths = write_report(found, price(found), tmp_path / "new" / "folder")
-    assert [p.name for p in paths] == ["report.html", "report.json"]
-    assert {p.name for p in paths[0].parent.iterdir()} == {"report.html", "report.json"}
+    assert [p.name for p in paths] == ["report.html", "report.json", "card.md", "card.json"]
+    assert {p.name for p in paths[0].parent.iterdir()} == {p.name for p in paths}
     assert json.loads(paths[1].read_text(encoding="utf-8"))["cheapest"] == "finetune"
 
 
