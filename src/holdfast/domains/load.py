@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,6 +74,12 @@ def load_domain(name_or_path: str | Path) -> Domain:
         SpecError: something in it is wrong, or two splits share a prompt.
     """
     folder = locate(name_or_path)
+    return _loaded(folder, tuple(sorted(map(_state, folder.iterdir()))))
+
+
+@lru_cache(maxsize=4)  # a study asks for the same one many times
+def _loaded(folder: Path, _: tuple[object, ...]) -> Domain:
+    """The domain in `folder`, as long as its files are as they were."""
     settings = read_settings(folder)
     placed: list[Placed] = []
     for split in ALL_SPLITS:
@@ -97,6 +104,12 @@ def load_domain(name_or_path: str | Path) -> Domain:
         path=folder,
         aids=aids,
     )
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """What changes when a file does."""
+    known = path.stat() if path.exists() else path.lstat()
+    return str(path), known.st_mtime_ns, known.st_size
 
 
 def locate(name_or_path: str | Path) -> Path:
