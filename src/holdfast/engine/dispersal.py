@@ -93,7 +93,7 @@ def _draw(target: Handle, domain: Domain, seed: Seed) -> Draw:
     evidence = gather(target, data, seed.fork("evidence"), prompts=_PROMPTS, validation=_VALIDATION)
     if evidence is None:
         return Draw(rank, None, 0)
-    rounds = list[Without]()
+    rounds: list[Without] = []
     found = extracted_again(target, evidence, most=MOST, depth=_DEPTH, kl=_KL)
     needed = directions_to_break(_kept(found, rounds))
     return Draw(rank, needed, len(rounds))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,8 +154,9 @@ def _study(file: _File, beside: Path, source: Path | None) -> Study:
         for domain in (domains or [None])
         for member in _members(name, row, file, beside, domain, alone=len(domains) < 2)
     ]
+    at = None if file.domain is None else _place(file.domain, beside)
     folder = source or (None if file.source is None else beside / file.source)
-    there, left_out = ([], []) if folder is None else from_folder(folder)
+    there, left_out = ([], []) if folder is None else from_folder(folder, at)
     replaced = {member.group for member in there}
     return checked(
         Study(
@@ -172,8 +172,12 @@ def _study(file: _File, beside: Path, source: Path | None) -> Study:
     )
 
 
-def from_folder(folder: Path) -> tuple[list[Member], list[str]]:
+def from_folder(folder: Path, domain: str | None = None) -> tuple[list[Member], list[str]]:
     """The finished models of a study of defences, the control first; and what was left out, why.
+
+    Args:
+        folder: as `holdfast study defences` wrote it.
+        domain: in which they were attacked.
 
     Raises:
         DataMissing: there are none.
@@ -191,9 +195,10 @@ def from_folder(folder: Path) -> tuple[list[Member], list[str]]:
         members.append(
             Member(
                 name=name,
-                group=_defence(place.parent) or (seeded[1] if seeded else name),
+                group=seeded[1] if seeded else name,
                 model=results.models[results.target].name,
                 seed=int(seeded[2]) if seeded else 0,
+                domain=domain,
                 ledger=place.parent,
             )
         )
@@ -204,15 +209,6 @@ def from_folder(folder: Path) -> tuple[list[Member], list[str]]:
             remedy="Finish it, or leave `from` out.",
         )
     return members, left_out
-
-
-def _defence(folder: Path) -> str | None:
-    """Which defences hardened a model, by what is written beside its weights."""
-    try:
-        about = json.loads((folder / "model" / "holdfast.json").read_text("utf-8"))
-        return "+".join(stage["defence"] for stage in about["hardened"]["stages"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _members(

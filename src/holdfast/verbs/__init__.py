@@ -20,6 +20,15 @@ from holdfast.verbs.auditing import (
 from holdfast.verbs.comparing import compare
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden
 from holdfast.verbs.parts import Part
+from holdfast.verbs.studies import (
+    Outlook,
+    Planned,
+    outlook,
+    plan_claims,
+    plan_study,
+    run_study,
+    standing,
+)
 from holdfast.verbs.studying import (
     StudyPlan,
     finished,
@@ -31,8 +40,9 @@ from holdfast.verbs.studying import (
 from holdfast.verbs.tuning import Tuned, tune
 
 __all__ = [
-    "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options", "Part",
-    "StudyPlan", "Terms", "Tuned", "Watch", "audit", "check_attacks", "compare", "export",
-    "finished", "folder_of", "harden", "left", "measure", "plan", "plan_defences", "read",
-    "read_defences", "report", "study_defences", "tune",
+    "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options",
+    "Outlook", "Part", "Planned", "StudyPlan", "Terms", "Tuned", "Watch", "audit",
+    "check_attacks", "compare", "export", "finished", "folder_of", "harden", "left", "measure",
+    "outlook", "plan", "plan_claims", "plan_defences", "plan_study", "read", "read_defences",
+    "report", "run_study", "standing", "study_defences", "tune",
 ]  # fmt: skip

@@ -129,17 +129,40 @@ def prepare(model: str, defences: Sequence[str], **options: Unpack[HardenOptions
     from holdfast.domains import load_domain
     from holdfast.models import inspect
 
+    domain = load_domain(options.get("domain") or DOMAIN)
+    base = inspect(model, device=options.get("device"), dtype=options.get("dtype"))
+    return prepared(base, domain, defences, seed=options.get("seed", 0), kept=options.get("preset"))
+
+
+def prepared(
+    base: Subject,
+    domain: Domain,
+    defences: Sequence[str],
+    *,
+    seed: int = 0,
+    kept: str | None = None,
+) -> Hardening:
+    """The same for a base and a domain that are known already.
+
+    Args:
+        base: the model that is hardened.
+        domain: gives the defender's data.
+        defences: as `harden` takes them.
+        seed: of every draw.
+        kept: the presets that settings come from where they are not given.
+
+    Raises:
+        HoldfastError: as `prepare`.
+    """
     if not defences:
         raise SpecError(
             "at least one defence", found="none", remedy="`holdfast list defences` names them."
         )
-    domain: Domain = load_domain(options.get("domain") or DOMAIN)
+    stages = tuple(_stage(text, kept) for text in defences)
     domain.defender_data()
-    stages = tuple(_stage(text, options.get("preset")) for text in defences)
-    base = inspect(model, device=options.get("device"), dtype=options.get("dtype"))
     for stage in stages:
         _check_needs(stage, base)
-    return Hardening(base, domain, stages, options.get("seed", 0))
+    return Hardening(base, domain, stages, seed)
 
 
 def _check_needs(stage: Stage, base: Subject) -> None:
