@@ -15,13 +15,10 @@ from holdfast.core import Reading, Record, Results, SpecError, Spend
 from holdfast.price.audit import AttackPrice, PricedAudit, SeedResult
 from holdfast.price.breach import Verdict
 from holdfast.price.curves import first_reading, mean_of, ordered, scores_of
+from holdfast.price.passages import RUNS
 from holdfast.price.statistics.effects import Cost
-from holdfast.price.statistics.survival import (
-    Passage,
-    kaplan_meier,
-    quantile,
-    quantile_interval,
-)
+from holdfast.price.statistics.minimum import Cell
+from holdfast.price.statistics.survival import Passage, quantile_interval
 from holdfast.price.summary import price
 
 if TYPE_CHECKING:
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 Scores = NDArray[np.float64]
 
 _CONTROL = "none"
-_LOST = (Verdict.COLLAPSED, Verdict.DIVERGED)  # will never break, however far they are followed
 
 
 @dataclass(frozen=True)
@@ -110,22 +106,26 @@ class Arm:
     """The runs of one attack on one model, with the setting that its attacker would pick.
 
     Attributes:
-        passages: what each run cost to break, in FLOPs; one for all where the runs are alike.
+        cell: what each run cost to break, in FLOPs; one run for all where they are alike.
         alike: every run gave the same readings: the seed decides nothing, and they are one run.
-        budget: FLOPs up to which runs were followed at most.
         reason: why there are no runs to speak of, or None.
         keys: of the trials, run by run.
+        price: the attack as it was priced; None without runs.
     """
 
     model: str
     attack: str
     version: int
-    passages: tuple[Passage, ...]
+    cell: Cell
     alike: bool
-    budget: float
     reason: str | None
     keys: tuple[str, ...]
     price: AttackPrice | None = None
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """Run by run."""
+        return self.cell.passages
 
     @property
     def broken(self) -> int:
@@ -140,7 +140,7 @@ class Arm:
     @property
     def median(self) -> Cost | None:
         """C_50, or what it is above; None without runs."""
-        return median_cost(self.passages, self.budget)
+        return median_cost(self.cell) if self.passages else None
 
 
 def arm(model: Audited, what: Selection) -> Arm:
@@ -159,19 +159,19 @@ def arm(model: Audited, what: Selection) -> Arm:
         bar = priced.threshold
         priced = price(replace(results, records=kept), tau=bar.tau, delta=bar.delta)
     found = next(a for a in priced.attacks if a.attack == what.attack)
-    if found.price is None:
+    if found.price is None or found.survival is None:
         why = "every run crashed" if found.verdict is Verdict.CRASHED else found.reason
         return _empty(model.name, what, f"{what.text} on {model.name}: {why}")
-    same = alike(found.seeds)
-    seeds = found.seeds[:1] if same else found.seeds
-    passages = tuple(map(passage, seeds))
+    counted = [s for s in found.seeds if s.breach.verdict in RUNS]
+    same = alike(counted)
+    runs = [_exactly(one, seed) for one, seed in zip(found.survival.passages, counted, strict=True)]
+    seeds = counted[:1] if same else counted
     return Arm(
         model=model.name,
         attack=what.text,
         version=found.version,
-        passages=passages,
+        cell=replace(found.survival.cell, passages=tuple(runs[: len(seeds)])),
         alike=same,
-        budget=max(max(p.bound, p.at or 0.0, p.collapsed or 0.0) for p in passages),
         reason=None,
         keys=tuple(s.key for s in seeds),
         price=found,
@@ -179,27 +179,19 @@ def arm(model: Audited, what: Selection) -> Arm:
 
 
 def _empty(model: str, what: Selection, reason: str) -> Arm:
-    return Arm(model, what.text, 0, (), alike=False, budget=0.0, reason=reason, keys=())
+    nothing = Cell((), 0.0, 0.0)
+    return Arm(model, what.text, 0, nothing, alike=False, reason=reason, keys=())
 
 
-def passage(seed: SeedResult) -> Passage:
-    """One run on the axis of FLOPs.
+def _exactly(one: Passage, seed: SeedResult) -> Passage:
+    """A run's break, exactly where it was seen one unit after the reading before.
 
-    A break at one unit after a look at the unit before it is known exactly: nothing lies between.
+    No unit of work lies between the two, so nothing cheaper can have broken it.
     """
-    breach = seed.breach
-    if breach.cost is not None:
-        at = breach.cost.flops
-        after = breach.after.flops if breach.after is not None else 0.0
-        return Passage(at if _no_unit_between(seed) else min(after, at), at, at)
-    bound = breach.bound.flops
-    lost = bound if breach.verdict in _LOST else None
-    return Passage(0.0, None, bound, lost)
-
-
-def _no_unit_between(seed: SeedResult) -> bool:
     at = seed.breach.reported
-    return at is not None and at > 0 and seed.curve[at].unit == seed.curve[at - 1].unit + 1
+    if one.at is None or at is None or at < 1:
+        return one
+    return replace(one, after=one.at) if seed.curve[at].unit == seed.curve[at - 1].unit + 1 else one
 
 
 def alike(seeds: Sequence[SeedResult]) -> bool:
@@ -210,17 +202,23 @@ def alike(seeds: Sequence[SeedResult]) -> bool:
     return len(curves) > 1 and all(curve == curves[0] for curve in curves)
 
 
-def median_cost(passages: Sequence[Passage], budget: float) -> Cost | None:
-    """C_50 with its interval; where half of the runs did not break, the bound that it is above."""
-    if not passages:
-        return None
-    low, high = quantile_interval(passages, budget, 0.5)
-    found = quantile(kaplan_meier(passages, budget).right, 0.5)
+def median_cost(runs: Cell) -> Cost:
+    """C_50 with its interval; where half of the runs are not known to have broken, a bound."""
+    low, high = quantile_interval(runs.passages, runs.budget, 0.5)
+    found = runs.cost(0.5)
     if found is not None:
         return Cost(found, low, high)
-    bounds = [p.bound for p in passages if p.at is None and p.collapsed is None]
-    bound = min(bounds, default=budget)
+    bound = runs.above(0.5)
     return Cost(bound, bound if low is None else min(low, bound), None, more=True)
+
+
+def pooled(cells: Sequence[Cell]) -> Cell:
+    """Runs of several models as if they were of one."""
+    return Cell(
+        tuple(p for cell in cells for p in cell.passages),
+        max(cell.budget for cell in cells),
+        min(cell.followed for cell in cells),
+    )
 
 
 def scores_at_end(model: Audited, of: Arm, measure: str) -> Scores:
@@ -228,7 +226,7 @@ def scores_at_end(model: Audited, of: Arm, measure: str) -> Scores:
     assert of.price is not None, "an arm with runs has a price"
     records: Mapping[str, Record] = {r.spec.key: r for r in model.results.records}
     rows: list[Scores] = []
-    for seed in of.price.seeds[: len(of.keys)]:
+    for seed in (s for s in of.price.seeds if s.key in of.keys):
         at = seed.breach.reported
         if at is not None:
             rows.append(_numbers(ordered(records[seed.key])[at], "held_out", measure))

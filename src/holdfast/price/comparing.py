@@ -127,7 +127,7 @@ def _by_attack(blank: Compared, what: Selection, a: Audited, b: Audited) -> Comp
     arms = arm(a, what), arm(b, what)
     if (reason := _incomparable(*arms)) is not None:
         return replace(blank, reason=reason)
-    found = _tested(blank, *(one.passages for one in arms))
+    found = _tested(blank, *(one.cell for one in arms))
     first, second = (_success(model, of) for model, of in zip((a, b), arms, strict=True))
     shared = _paired(first, a, second, b)
     if shared is None:
@@ -152,19 +152,18 @@ def _incomparable(first: Arm, second: Arm) -> str | None:
     return None
 
 
-def _tested(blank: Compared, first: Sequence[Passage], second: Sequence[Passage]) -> Compared:
+def _tested(blank: Compared, first: Cell, second: Cell) -> Compared:
     """What two groups of runs say by cost alone."""
-    budget = max(_reach(p) for p in (*first, *second))
-    costs = median_cost(first, budget), median_cost(second, budget)
-    assert costs[0] is not None and costs[1] is not None, "both groups have runs"
-    fold, assumed = _detectable_fold(first, second)
+    runs = first.passages, second.passages
+    costs = median_cost(first), median_cost(second)
+    fold, assumed = _detectable_fold(*runs)
     return replace(
         blank,
-        runs=(len(first), len(second)),
-        broken=(_broken(first), _broken(second)),
+        runs=(len(runs[0]), len(runs[1])),
+        broken=(_broken(runs[0]), _broken(runs[1])),
         costs=costs,
         factor=ratio(costs[1], costs[0]),
-        test=permutation_log_rank(first, second, budget, _SEED),
+        test=permutation_log_rank(*runs, max(first.budget, second.budget), _SEED),
         detectable_factor=fold,
         assumed=assumed,
     )
@@ -204,11 +203,7 @@ def price_of_model(model: Audited, attacks: Sequence[Selection] = ()) -> Minimum
 
 
 def _price(arms: Mapping[str, Arm]) -> Minimum:
-    cells: dict[str, Cell] = {}
-    for name, one in arms.items():
-        followed = [p.bound for p in one.passages if p.at is None and p.collapsed is None]
-        cells[name] = Cell(one.passages, one.budget, min(followed, default=one.budget))
-    found = minimum(cells, 0.5, _SEED)
+    found = minimum({name: one.cell for name, one in arms.items()}, 0.5, _SEED)
     assert found is not None, "at least one attack"
     return found
 
@@ -222,29 +217,24 @@ def _as_cost(price: Minimum) -> Cost | None:
     return Cost(price.above, low, None, more=True)
 
 
-def _by_seed(arms: Sequence[Arm]) -> list[Passage]:
+def _by_seed(arms: Sequence[Arm]) -> Cell:
     """For each seed the cheapest break by any attack; attacks without a seed count for all.
 
     Where no attack broke, the run is followed as far as the one that was followed least.
     """
-    runs = max(len(one.passages) for one in arms)
     found: list[Passage] = []
-    for seed in range(runs):
-        row = [one.passages[0] if one.alike else one.passages[min(seed, len(one.passages) - 1)]
-               for one in arms]  # fmt: skip
+    for seed in range(max(len(one.passages) for one in arms)):
+        row = [one.passages[0 if one.alike else min(seed, len(one.passages) - 1)] for one in arms]
         broke = [p for p in row if p.at is not None]
         bounds = [p.bound for p in row if p.collapsed is None]
         least = min(broke, key=lambda p: p.at or 0.0, default=None)
         found.append(least or Passage(0.0, None, min(bounds or [p.bound for p in row])))
-    return found
+    budget = max(one.cell.budget for one in arms)
+    return Cell(tuple(found), budget, min(one.cell.followed for one in arms))
 
 
 def _broken(runs: Sequence[Passage]) -> int:
     return sum(p.at is not None for p in runs)
-
-
-def _reach(one: Passage) -> float:
-    return max(one.bound, one.at or 0.0, one.collapsed or 0.0)
 
 
 def _detectable_fold(

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from holdfast.engine.study import Relation, Resistance, Selection, Study
-from holdfast.price.arms import Audited, arm, median_cost
+from holdfast.price.arms import Audited, arm, median_cost, pooled
 from holdfast.price.comparing import PRICE
 from holdfast.price.statistics.effects import Cost
+from holdfast.price.statistics.minimum import Cell
 from holdfast.price.statistics.relations import (
     CostBracket,
     Elasticity,
@@ -124,7 +125,7 @@ def points(planned: Relation, models: Sequence[Audited]) -> Points:
     units: list[Unit] = []
     runs: list[Run] = []
     for group, members in groups.items():
-        arms = _passages(members, planned.attacks)
+        arms = _runs(members, planned.attacks)
         if not arms:
             left_out.append(f"{group}: no attack that costs something says what it takes")
             continue
@@ -133,8 +134,8 @@ def points(planned: Relation, models: Sequence[Audited]) -> Points:
         units.append(Unit(group, tuple(m.name for m in members), resistance, cost, attack))
         runs += [
             Run(group, name, resistance, bracket)
-            for name, (passages, budget) in arms.items()
-            for bracket in (_bracket(p, budget) for p in passages)
+            for name, runs in arms.items()
+            for bracket in (_bracket(p, runs.budget) for p in runs.passages)
         ]
     sizes = [fmean(m.priced.target.parameters for m in groups[u.group]) for u in units]
     return Points(tuple(units), tuple(sizes), tuple(runs), tuple(left_out))
@@ -155,29 +156,24 @@ def log_resistance(model: Audited, what: Resistance) -> float | None:
     return math.log(value) if value is not None and value > 0 else None
 
 
-def _passages(
-    members: Sequence[Audited], attacks: Sequence[Selection]
-) -> dict[str, tuple[list[Passage], float]]:
-    """Attack -> the runs on all members and how far they were followed; free breaks left out."""
+def _runs(members: Sequence[Audited], attacks: Sequence[Selection]) -> dict[str, Cell]:
+    """Attack -> the runs on all members; attacks that break one at no cost are left out."""
     named = dict.fromkeys(one.attack for m in members for one in m.priced.attacks)
-    found: dict[str, tuple[list[Passage], float]] = {}
+    found: dict[str, Cell] = {}
     for what in attacks or [Selection(name, {}) for name in named]:
         arms = [one for one in (arm(m, what) for m in members) if one.reason is None]
-        if not arms or any(one.free for one in arms):
-            continue
-        passages = [p for one in arms for p in one.passages]
-        budget = max(one.budget for one in arms)
-        if budget > 0:
-            found[what.text] = passages, budget
+        if arms and not any(one.free for one in arms):
+            runs = pooled([one.cell for one in arms])
+            if runs.budget > 0:
+                found[what.text] = runs
     return found
 
 
-def _cheapest(arms: Mapping[str, tuple[Sequence[Passage], float]]) -> tuple[str, Cost]:
+def _cheapest(arms: Mapping[str, Cell]) -> tuple[str, Cost]:
     """The attack of the least C_50; where none breaks half of the runs, the least bound."""
-    costs = {name: median_cost(*pair) for name, pair in arms.items()}
-    known = {name: cost for name, cost in costs.items() if cost is not None}
-    name = min(known, key=lambda n: (known[n].more, known[n].value))
-    return name, known[name]
+    costs = {name: median_cost(runs) for name, runs in arms.items()}
+    name = min(costs, key=lambda n: (costs[n].more, costs[n].value))
+    return name, costs[name]
 
 
 def _bracket(one: Passage, budget: float) -> CostBracket:

@@ -1,4 +1,4 @@
-"""Effects with their limits: shares by mid-p, ratios of two costs, and what a threshold makes of it.
+"""Effects with their limits: shares by mid-p, ratios of two costs, what a threshold makes of them.
 
 An end that is None is open: nothing bounds the effect on that side.
 """
