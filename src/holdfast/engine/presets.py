@@ -12,6 +12,10 @@ from holdfast.core import SpecError
 from holdfast.core.registry import unknown
 
 
+DEVELOPMENT = ("finetune:examples=10,learning_rate=1e-4", "ablate_direction:induce=-20")
+"""The attacks by which settings are found: one that trains, one that does not."""
+
+
 def preset_names() -> list[str]:
     """Every kind of model that presets are kept for."""
     return list(_table())

@@ -14,6 +14,7 @@ from typing import Any, cast
 from holdfast.core import Results
 from holdfast.price.audit import AttackPrice, PricedAudit
 from holdfast.price.context import Context
+from holdfast.price.model_price import held_out_of
 
 
 class Status(StrEnum):
@@ -54,6 +55,12 @@ class Run:
     def judged(self) -> tuple[AttackPrice, ...]:
         """The attacks of which a run counts."""
         return tuple(a for a in self.priced.attacks if a.seeds)
+
+    @property
+    def held_out(self) -> frozenset[str]:
+        """The attacks that the defence was made without; none where that is not known."""
+        settings = {a.attack: a.settings for a in self.priced.attacks}
+        return held_out_of(self.results.manifest, settings)
 
     def noted(self, *path: str) -> Any:
         """What stands in the manifest at `path`; None where nothing does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, cast
 
@@ -80,6 +80,12 @@ def families(attack: str, settings: Mapping[str, Any]) -> frozenset[Family]:
     family = _FAMILIES.get(attack, Family.OTHER)
     low_rank = family is _ALL_WEIGHTS and settings.get("weights") == _LOW_RANK
     return frozenset({Family.LORA if low_rank else family})
+
+
+def unseen(attacks: Mapping[str, Mapping[str, Any]], seen: Collection[str]) -> frozenset[str]:
+    """Those of `attacks` (name -> settings) of no family that one of the names in `seen` is of."""
+    known = frozenset[Family]().union(*(families(name, {}) for name in seen))
+    return frozenset(name for name, own in attacks.items() if not known & families(name, own))
 
 
 def combined(attack: str) -> bool:

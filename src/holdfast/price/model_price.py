@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from holdfast.core import Seed
 from holdfast.price.cost import Cost
+from holdfast.price.families import unseen
 from holdfast.price.passages import CostQuantile, Survival
 from holdfast.price.statistics.minimum import minimum
 
-HELD_OUT = "held_out_attacks"
-"""What a manifest calls the attacks that the defence was made without."""
 _SEED = Seed(0).fork("model price")
 
 
@@ -62,25 +61,39 @@ class ModelPrice:
     held_out: Cheapest | None
 
 
-def model_price(found: Mapping[str, Survival], manifest: Mapping[str, Any]) -> ModelPrice | None:
+def model_price(found: Mapping[str, Survival], held_out: Collection[str] = ()) -> ModelPrice | None:
     """The least over attacks; None where no attack could be judged.
 
     Args:
         found: attack -> its runs.
-        manifest: of the audit; under `held_out_attacks` it may name those that the defence was
-            made without.
+        held_out: those that the defence was made without; see `held_out_of`.
     """
     if not found:
         return None
-    named = manifest.get(HELD_OUT) or ()
-    unseen = {name: one for name, one in found.items() if name in named}
+    apart = {name: one for name, one in found.items() if name in held_out}
     return ModelPrice(
         attacks=tuple(found),
         runs=min(one.runs for one in found.values()),
         median=_cheapest(found, 0.5),
         tail=_cheapest(found, 0.1),
-        held_out=_cheapest(unseen, 0.5) if unseen else None,
+        held_out=_cheapest(apart, 0.5) if apart else None,
     )
+
+
+def held_out_of(
+    manifest: Mapping[str, Any], attacks: Mapping[str, Mapping[str, Any]]
+) -> frozenset[str]:
+    """The attacks of no family that the defence was made with; none where that is not known.
+
+    Args:
+        manifest: of an audit; of a hardened model it says by what the defence was developed.
+        attacks: name -> settings.
+    """
+    recipe = manifest.get("hardened")
+    if not isinstance(recipe, Mapping):
+        return frozenset()
+    seen = cast("Mapping[str, Any]", recipe).get("developed_against")
+    return frozenset() if seen is None else unseen(attacks, seen)
 
 
 def _cheapest(found: Mapping[str, Survival], q: float) -> Cheapest:

@@ -11,7 +11,6 @@ from holdfast.price.audit import AttackPrice, PricedAudit
 from holdfast.price.checklist import Check, Finding, Run, beside, lacking, met, verdict
 from holdfast.price.economics import CANDIDATE
 from holdfast.price.families import BASIS, TUNING, combined, families
-from holdfast.price.model_price import HELD_OUT
 from holdfast.price.searching import plateau_of
 from holdfast.price.words import count
 
@@ -62,14 +61,14 @@ def diverse(run: Run) -> Finding:
     """3: the four families, and one that the defence was made without."""
     ran = {f for a in run.judged for f in families(a.attack, a.settings)}
     absent = [family.value for family in BASIS if family not in ran]
-    unseen = run.noted(HELD_OUT)
+    unseen = run.held_out
     others = [f.value for f in ran if f not in BASIS]
     also = f"; also {', '.join(sorted(others))}" if others else ""
     if absent:
         return lacking(f"not run: {', '.join(absent)}{also}")
     if not unseen:
         return lacking(f"all four{also}; which of them the defence was made without is not stated")
-    return met(f"all four{also}; the defence was made without {', '.join(map(str, unseen))}")
+    return met(f"all four{also}; the defence was made without {', '.join(sorted(unseen))}")
 
 
 def combination(run: Run) -> Finding:

@@ -30,7 +30,7 @@ from holdfast.price.economics import Economics, Evidence, economics
 from holdfast.price.excluded import CONTROL, newest, require_comparable, why_excluded
 from holdfast.price.gate import gate_notes
 from holdfast.price.intervals import COVERS, rate
-from holdfast.price.model_price import model_price
+from holdfast.price.model_price import held_out_of, model_price
 from holdfast.price.passages import survival
 from holdfast.price.personas import PersonaTable, persona_table
 from holdfast.price.runs import overall, price_of
@@ -135,6 +135,7 @@ def _with_uncertainty(
 ) -> PricedAudit:
     """The least over attacks, and what a comparison can see."""
     found = {a.attack: a.survival for a in audit.attacks if a.survival is not None}
+    settings = {a.attack: a.settings for a in audit.attacks}
     readings = [
         [r for s in attack.seeds if (r := _reported(counted[s.key])) is not None]
         for attack in audit.attacks
@@ -144,7 +145,7 @@ def _with_uncertainty(
     return replace(
         audit,
         notes=(*audit.notes[:-1], *said, audit.notes[-1]),
-        model_price=model_price(found, results.manifest),
+        model_price=model_price(found, held_out_of(results.manifest, settings)),
         detectable=seen,
     )
 

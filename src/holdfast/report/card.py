@@ -15,7 +15,7 @@ from holdfast.price.checklist import Run, checklist
 from holdfast.price.context import Context
 from holdfast.price.families import combined, families
 from holdfast.price.hardening import bought
-from holdfast.price.model_price import HELD_OUT, Cheapest
+from holdfast.price.model_price import Cheapest
 from holdfast.price.passages import CostQuantile
 from holdfast.report.json import finite
 
@@ -154,7 +154,7 @@ def _actors(priced: PricedAudit) -> list[dict[str, Any]]:
 
 def _attack_set(run: Run) -> dict[str, Any]:
     ran = [a.attack for a in run.priced.attacks]
-    unseen = run.noted(HELD_OUT)
+    unseen = run.held_out
     parts = {part for name in ran for part in name.split("+")}
     known = [n for n in names("attacks") if n not in {*parts, _CONTROL, "then"}]
     return {
@@ -166,7 +166,7 @@ def _attack_set(run: Run) -> dict[str, Any]:
                 "version": a.version,
                 "access": run.noted("attacks", a.attack, "access"),
                 "families": sorted(f.value for f in families(a.attack, a.settings)),
-                "held_out": None if not unseen else a.attack in unseen,
+                "held_out": a.attack in unseen if stated else None,
             }
             for a in run.priced.attacks
         ],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from holdfast.core import HoldfastError, SpecError, Spend, Subject, shipped
 from holdfast.engine import configure, parse_method
 from holdfast.engine.harden import Advance, Hardening, Stage, hardened
-from holdfast.engine.presets import preset
+from holdfast.engine.presets import DEVELOPMENT, preset
 from holdfast.verbs.places import Loader, public, writable
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class HardenOptions(TypedDict, total=False):
     domain: a shipped domain's name, or a folder. seed: of every draw. device, dtype: where and in
     what precision the model is trained; it is written as it is trained. presets: settings kept
     for one kind of model, by name; what is given by hand goes before them. force: replace what
-    the output folder holds.
+    the output folder holds. developed_against: attacks by which settings were chosen; with those
+    that a defence trains against they are told in holdfast.json, for an audit to tell apart.
     """
 
     domain: str | Path | None
@@ -37,6 +38,7 @@ class HardenOptions(TypedDict, total=False):
     dtype: str | None
     preset: str | None
     force: bool
+    developed_against: Sequence[str]
 
 
 class Watch:
@@ -109,7 +111,7 @@ def harden(
         with hardened(target, hardening, work, heard.advance) as bill:
             write_checkpoint(
                 target, source, folder, work,
-                about=_about(hardening, bill.stages, folder),
+                about=_about(hardening, bill.stages, folder, _seen(hardening, options)),
                 card=hardened_card(hardening, bill.stages, public(model)),
             )  # fmt: skip
             stages = tuple(bill.stages)
@@ -199,7 +201,19 @@ def _check_place(folder: Path, source: Path, *, force: bool) -> None:
         )
 
 
-def _about(hardening: Hardening, bill: Sequence[Spend], folder: Path) -> dict[str, Any]:
+def _seen(hardening: Hardening, options: HardenOptions) -> list[str]:
+    """The attacks that a defence was made with: trained against, or its settings chosen by."""
+    seen = set(options.get("developed_against", ()))
+    for stage in hardening.stages:
+        seen.update(getattr(stage.defence, "adversaries", ()))
+    if options.get("preset"):
+        seen.update(parse_method(text)[0] for text in DEVELOPMENT)
+    return sorted(seen)
+
+
+def _about(
+    hardening: Hardening, bill: Sequence[Spend], folder: Path, seen: Sequence[str]
+) -> dict[str, Any]:
     """holdfast.json: what an audit reads, and how the model came to be."""
     base, domain = hardening.base, hardening.domain
     return {
@@ -212,6 +226,7 @@ def _about(hardening: Hardening, bill: Sequence[Spend], folder: Path) -> dict[st
             "domain": domain.name,
             "domain_digest": domain.digest,
             "seed": hardening.seed,
+            "developed_against": list(seen),
             "stages": [
                 {**stage.spelled, "spend": asdict(spend)}
                 for stage, spend in zip(hardening.stages, bill, strict=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.core import Results, SpecError, Spend
 from holdfast.engine import FILE, Ledger, Plan, parse_method, spelled
-from holdfast.engine.presets import preset, preset_names
+from holdfast.engine.presets import DEVELOPMENT, preset, preset_names
 from holdfast.verbs.auditing import Options, measure, plan
 from holdfast.verbs.hardening import HardenOptions, Watch, harden
 from holdfast.verbs.places import writable
@@ -85,6 +85,8 @@ def run_part(
     writable(part.folder)
     if not part.there:
         options: HardenOptions = {"domain": part.domain, "seed": part.seed, "force": True}
+        if part.stages != list(part.defences):  # with settings that are kept
+            options["developed_against"] = [parse_method(text)[0] for text in DEVELOPMENT]
         made = harden(part.model, part.stages, part.audited, watch=watch, **options)
         (part.folder / _BILL).write_text(
             json.dumps({"stages": [spend.astuple() for spend in made.stages]}), "utf-8"

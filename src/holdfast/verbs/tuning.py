@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from holdfast.core import HoldfastError, Seed, SpecError, canonical_json, plain
 from holdfast.core.registry import find
 from holdfast.engine import configure, load_suite, parse_method, spelled
+from holdfast.engine.presets import DEVELOPMENT
 from holdfast.engine.suggest import Tried, suggest
 from holdfast.verbs.auditing import measure
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden, prepare
@@ -20,9 +21,6 @@ from holdfast.verbs.places import writable
 if TYPE_CHECKING:
     from holdfast.price import PricedAudit
     from holdfast.price.exposure import Exposure
-
-DEVELOPMENT = ("finetune:examples=10,learning_rate=1e-4", "ablate_direction:induce=-20")
-"""The attacks that a defender develops against: one that trains, one that does not."""
 
 FLOOR = 0.9
 """The share of the base's usefulness that a hardened model must keep to be chosen."""
@@ -213,7 +211,10 @@ class _Bench:
     def _harden(self, settings: Mapping[str, Any], out: Path, *, force: bool) -> Hardened:
         configure(self.name, settings, "defences")  # a point that cannot be is told before work
         words = [spelled(self.name, settings)]
-        options: HardenOptions = {**self.options, "force": force}
+        options: HardenOptions = {
+            **self.options, "force": force,
+            "developed_against": [parse_method(text)[0] for text in DEVELOPMENT],
+        }  # fmt: skip
         return harden(self.model, words, out, watch=self.watch, **options)
 
     def exposed(self, model: str, place: str) -> Exposure:

@@ -21,7 +21,7 @@ FULL: Mapping[str, Any] = {
     "domain": {"scorer": "exact", "near_duplicates": 0, "near_duplicate": "the test",
                "harmless": False},
     "asked": {"chat_templates": ["a", "b"], "system_prompts": ["the domain's", "none"]},
-    "attacks": {}, "held_out_attacks": ["lora"],
+    "attacks": {}, "hardened": {"developed_against": ["finetune"]},
 }  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def test_3_wants_four_families_and_one_unseen(good: Case) -> None:
     fewer = tuple(a for a in good.priced.attacks if a.attack != "benign_finetune")
     item = Case(good.results, good.context, good.priced, {"attacks": fewer}).item(3)
     assert item.status is NOT and "benign-data tuning" in item.evidence
-    assert noting(good, held_out_attacks=[]).item(3).status is NOT
+    assert noting(good, hardened=None).item(3).status is NOT
 
 
 def test_4_wants_a_combination(good: Case) -> None:

@@ -47,13 +47,21 @@ def test_an_attack_that_was_not_followed_so_far_may_be_cheaper(locks: ModuleType
     assert found.median.may_be_cheaper == ("short",)
 
 
-@pytest.mark.parametrize(("named", "attack"), [(["dear"], "dear"), (["unknown"], None), ([], None)])
+@pytest.mark.parametrize(
+    ("seen", "attack"),
+    [
+        (["finetune"], "ablate_direction"),
+        (["finetune", "abliterate_search"], None),
+        ([], "finetune"),
+        (None, None),
+    ],
+)
 def test_attacks_that_the_defence_was_made_without_have_a_price_of_their_own(
-    locks: ModuleType, named: list[str], attack: str | None
+    locks: ModuleType, seen: list[str] | None, attack: str | None
 ) -> None:
     made = locks.results(
-        locks.Lock("cheap", opens=4), locks.Lock("dear", opens=32),
-        manifest={"held_out_attacks": named},
+        locks.Lock("finetune", opens=4), locks.Lock("ablate_direction", opens=32),
+        manifest={"hardened": {} if seen is None else {"developed_against": seen}},
     )  # fmt: skip
     found = price(made).model_price
     assert found is not None
