@@ -11,7 +11,6 @@ from typing import Any
 from holdfast.core import SpecError
 from holdfast.core.registry import unknown
 
-
 DEVELOPMENT = ("finetune:examples=10,learning_rate=1e-4", "ablate_direction:induce=-20")
 """The attacks by which settings are found: one that trains, one that does not."""
 
