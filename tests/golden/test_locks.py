@@ -174,3 +174,19 @@ def test_order_of_records_and_readings_does_not_matter(locks: ModuleType) -> Non
     ]
     rng.shuffle(records)
     assert price(replace(found, records=tuple(records))) == price(found)
+
+
+def test_what_needs_no_compute_is_said_before_what_takes_some(locks: ModuleType) -> None:
+    edits = [
+        locks.Lock(name, seed=s, opens=1, ends_at=1, flops=0.0, tokens=0, steps=False)
+        for name in ("edit", "swap")
+        for s in range(2)
+    ]
+    priced = price(locks.results(*edits, *(locks.Lock(seed=s, opens=16) for s in range(2))))
+    assert priced.cheapest == "edit"
+    assert priced.sentence.startswith(
+        "`edit` and `swap` break organism:refusing without compute; of the attacks that take some: "
+        "10 examples and 16 optimiser steps"
+    )
+    assert "of `finetune` break it in all 2 seeds" in priced.sentence
+    assert priced.sentence.count("organism:refusing") == 1

@@ -116,8 +116,12 @@ def sentence(
     priced = [(a, a.price) for a in attacks if a.price is not None and a.broken]
     broken = [(a, p) for a, p in priced if not p.more]
     if broken:
-        attack, price = min(broken, key=lambda pair: pair[1].median.spend.flops)
-        return _broken(attack, price, before, scale, pricing), attack.attack
+        by_cost = sorted(broken, key=lambda pair: pair[1].median.spend.flops)
+        paid = [(a, p) for a, p in by_cost if p.median.spend.flops > 0]
+        free = [a.attack for a, p in by_cost if not p.median.spend.flops]
+        first = _free(free, name) if free and paid else ""
+        said = _broken(*(paid or by_cost)[0], before, scale, pricing, "it" if first else name)
+        return first + said, by_cost[0][0].attack
     if not attacks or all(a.verdict is Verdict.CRASHED for a in attacks):
         why = "every trial crashed" if attacks else "no attack was run"
         return f"Nothing can be said of {name}: {why}.", None
@@ -130,7 +134,7 @@ def sentence(
 
 
 def _broken(
-    attack: AttackPrice, price: Price, before: Behaviour, scale: Scale, pricing: Pricing
+    attack: AttackPrice, price: Price, before: Behaviour, scale: Scale, pricing: Pricing, what: str
 ) -> str:
     cost = price.median
     size = f"{dollars(cost.usd_at_size.mid)} at {count(pricing.model_size)} scale"
@@ -141,9 +145,17 @@ def _broken(
     verb = "breaks" if effort.startswith(("1 ", "No ")) and " and " not in effort else "break"
     return (
         f"{effort} ({duration(cost.spend.seconds)}, {size}) of `{attack.attack}` {verb} "
-        f"{pricing.subject.name} in {_seeds(attack)}: harm {was} → "
+        f"{what} in {_seeds(attack)}: harm {was} → "
         f"{harm} {of}, utility kept {share(attack.utility_kept)}."
     )
+
+
+def _free(attacks: Sequence[str], name: str) -> str:
+    """What needs nothing, so that the figures that follow are of what takes compute."""
+    names = [f"`{attack}`" for attack in attacks]
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    verb = "breaks" if len(names) == 1 else "break"
+    return f"{listed} {verb} {name} without compute; of the attacks that take some: "
 
 
 def _seeds(attack: AttackPrice) -> str:
