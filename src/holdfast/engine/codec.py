@@ -133,14 +133,12 @@ def pack_scores(scores: Mapping[str, Mapping[str, tuple[Score, ...]]]) -> bytes:
     """A reading's scores: sizes and the places of what is missing in a line, then the doubles."""
     table = {split: dict(sorted(scores[split].items())) for split in sorted(scores)}
     flat = [s for measures in table.values() for row in measures.values() for s in row]
-    known = [0.0 if s is None or not math.isfinite(s) else s for s in flat]
-    head = canonical_json(
-        {
-            "missing": [i for i, s in enumerate(flat) if s is None or not math.isfinite(s)],
-            "sizes": {s: {m: len(row) for m, row in ms.items()} for s, ms in table.items()},
-        }
-    )
-    data = head.encode() + b"\n" + struct.pack(f"<{len(known)}d", *known)
+    missing = [i for i, s in enumerate(flat) if s is None or not math.isfinite(s)]
+    for i in missing:
+        flat[i] = 0.0
+    sizes = {s: {m: len(row) for m, row in ms.items()} for s, ms in table.items()}
+    head = canonical_json({"missing": missing, "sizes": sizes})
+    data = head.encode() + b"\n" + struct.pack(f"<{len(flat)}d", *flat)
     return zlib.compress(data, level=6)
 
 
