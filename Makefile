@@ -28,6 +28,7 @@ check: $(VENV)/.ready  ## style, types, architecture
 
 bench: $(VENV)/.ready  ## where the time goes, and against the usual way
 	$(BIN)/python benchmarks/standard_audit.py
+	$(BIN)/python benchmarks/pricing.py
 
 docs: $(VENV)/.ready  ## what is printed in the docs, printed anew
 	$(BIN)/python docs/generate.py

@@ -3,7 +3,7 @@
 The ledger is made up, no model is run: 25 attacks x settings x 5 seeds, 12 readings each, of 200
 held-out prompts, 100 of each other split, with every measure that an audit takes. Harm rises along
 the doublings of the work, sooner or later by attack, setting and seed; some settings ruin the
-model first, some trials crash or diverge. Answers are left out, which pricing does not read. A
+model first, some trials crash or diverge. Each trial's last reading keeps its (hashed) answers. A
 process of its own then does what `holdfast report` does, so that making the ledger costs it
 neither time nor memory.
 
@@ -27,7 +27,16 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.core import Outcome, Reading, Record, Spend, SplitIndex, Subject, TrialSpec
+from holdfast.core import (
+    Completion,
+    Outcome,
+    Reading,
+    Record,
+    Spend,
+    SplitIndex,
+    Subject,
+    TrialSpec,
+)
 from holdfast.core.registry import names
 from holdfast.engine import FILE, Ledger
 from holdfast.engine.measuring import MEASURED
@@ -138,6 +147,10 @@ def make(folder: Path, trials: int) -> int:
         for split, size in SIZES.items()
     }
     wanted, readings = list(specs(trials)), 0
+    said = {
+        split: tuple(Completion(f"answer {i} of {split}", 12, True) for i in range(size))
+        for split, size in SIZES.items()
+    }
     with Ledger(folder / FILE) as ledger:
         ledger._database.execute("PRAGMA synchronous = OFF")  # made up: may be lost
         note = {"command": "python benchmarks/pricing.py", "date": "made up"}
@@ -145,7 +158,8 @@ def make(folder: Path, trials: int) -> int:
         first = control(wanted[1]).readings[0]
         for number, spec in enumerate(wanted):
             record = control(spec) if number < 2 else trial(spec, number - 2, first)
-            ledger.add(Finished(record, {}), keep_text=False)
+            last = len(record.readings) - 1
+            ledger.add(Finished(record, {last: said}), keep_text=False)
             readings += len(record.readings)
     return readings
 
@@ -153,16 +167,17 @@ def make(folder: Path, trials: int) -> int:
 def report(folder: Path) -> None:
     """What `holdfast report` does, step by step; prints the figures as JSON."""
     began = time.perf_counter()
+    from holdfast import verbs
     from holdfast.price import price
     from holdfast.report import write_report
+    from holdfast.verbs.around import context_of
 
     seconds = {"import": time.perf_counter() - began}
-    with Ledger(folder / FILE, read_only=True) as ledger:
-        results = ledger.results()
+    results = verbs.read(folder)
     seconds["open"] = time.perf_counter() - began - sum(seconds.values())
     priced = price(results)
     seconds["price"] = time.perf_counter() - began - sum(seconds.values())
-    written = write_report(results, priced, folder)
+    written = write_report(results, priced, folder, context_of(folder))
     seconds["write"] = time.perf_counter() - began - sum(seconds.values())
     told = {
         "seconds": seconds,
@@ -195,7 +210,7 @@ def main() -> None:
         size = (out / FILE).stat().st_size / 1e9
         began = time.perf_counter()
         child = [sys.executable, __file__, "--report", str(out)]
-        told = json.loads(subprocess.run(child, check=True, capture_output=True).stdout)
+        told = json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE).stdout)
         wall = time.perf_counter() - began
     print(f"ledger   {size:6.2f} GB")
     for step, seconds in told["seconds"].items():
