@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from holdfast.core import SpecError, plain
+from holdfast.core.checks import is_finite
 from holdfast.core.registry import unknown
 from holdfast.engine.settings import configure, parse_attack
 
@@ -252,6 +253,10 @@ def _check_hypothesis(study: Study, one: Hypothesis) -> None:
             f"at_least or at_most in {place}",
             found="neither" if one.at_least is None else "both",
             remedy="Give the threshold that decides it.",
+        )
+    if not is_finite(one.threshold):
+        raise SpecError(
+            f"a finite threshold in {place}", found=str(one.threshold), remedy="Give a number."
         )
     if one.minimum < 1:
         raise SpecError(

@@ -33,6 +33,12 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}")
 _SEEDED = re.compile(r"(.+)-(\d+)")
 _CONTROL = "control"
 
+_KINDS = ("int", "str", "list[int]", "list[str]")
+_PLAIN = {
+    "integer": "a whole number", "number": "a number", "string": "a text", "list": "a list",
+    "boolean": "true or false", "dictionary": "a table",
+}  # fmt: skip
+
 Words = str | list[str]
 
 
@@ -310,33 +316,35 @@ def _listed(words: Words | None) -> list[str]:
 def _complain(error: ValidationError, file: str) -> NoReturn:
     """The first thing wrong with a file, in one sentence."""
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    table = _table(where)
+    where = [str(part) for part in first["loc"] if str(part) not in _KINDS]
+    place = _spelled(where[:-1], file)
     if first["type"] == "extra_forbidden":
+        table = _TABLES.get(where[0], _File) if len(where) > 1 else _File
         known = [f.alias or name for name, f in table.model_fields.items()]
-        raise unknown(f"key of {_spelled(where[:-1], file)}", where[-1], known)
+        raise unknown(f"key of {place}", where[-1], known)
     found = "nothing" if first["type"] == "missing" else repr(first.get("input"))[:60]
     raise SpecError(
-        f"{_wanted(first)} as {where[-1]!r} of {_spelled(where[:-1], file)}",
+        f"{_wanted(first)} as {where[-1]!r} of {place}",
         found=found,
         remedy="docs/studies.md says what each key takes.",
     )
 
 
 def _wanted(first: Mapping[str, Any]) -> str:
-    said = str(first["msg"])
+    """What pydantic would have taken, as a noun."""
     context = cast("Mapping[str, Any]", first.get("ctx") or {})
     if first["type"] == "missing":
         return "a value"
     if first["type"] == "literal_error":
         return f"one of {context.get('expected', '')}"
-    return said.removeprefix("Input should be ").removeprefix("a valid ")
-
-
-def _table(where: Sequence[str]) -> type[_Table]:
-    return _TABLES.get(where[0], _File) if len(where) > 1 else _File
+    said = str(first["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
+    return _PLAIN.get(said, said)
 
 
 def _spelled(where: Sequence[str], file: str) -> str:
-    inner = [part for part in where if part not in ("str", "int")]
-    return f"[{'.'.join(inner)}] in {file}" if inner else file
+    """A place in a file as it is written there: `[models.a]`, the second `[[comparisons]]`."""
+    if not where:
+        return file
+    if len(where) > 1 and where[1].isdecimal():
+        return f"[[{where[0]}]] number {int(where[1]) + 1} in {file}"
+    return f"[{'.'.join(where)}] in {file}"

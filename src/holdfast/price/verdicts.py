@@ -36,6 +36,9 @@ from holdfast.price.statistics.relations import MINIMUM
 
 _SEED = Seed(0).fork("verdicts")
 
+BOUNDED = 5
+"""The fewest runs that bound a median cost on both sides."""
+
 
 class Ruling(StrEnum):
     """What became of a hypothesis on these models, by these attacks, within these budgets."""
@@ -221,7 +224,9 @@ def _ratio(one: Hypothesis, over: Cost, under: Cost, n: int, what: str) -> _Find
     if effect is None:
         why = f"{what} did not break half of the runs, or costs nothing: no factor can be stated"
         return _Finding(None, n, reason=why)
-    return _Finding(effect, n, None if effect.value <= 0 else _log_needed(effect, n, one.threshold))
+    if effect.low is None and effect.high is None:
+        return _Finding(effect, n, BOUNDED, f"{BOUNDED} runs are the fewest that bound a median")
+    return _Finding(effect, n, _log_needed(effect, n, one.threshold))
 
 
 def _log_needed(effect: Effect, n: int, threshold: float) -> int | None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from holdfast import __version__
 from holdfast.core import plain
 from holdfast.engine.preregistration import spelled
-from holdfast.engine.study import ACROSS, Hypothesis
+from holdfast.engine.study import ACROSS, DISPERSAL, Hypothesis
 from holdfast.price import BOUNDS, words
 from holdfast.price.arms import Audited
 from holdfast.price.comparing import Compared, price_of_model
@@ -39,7 +39,8 @@ DECIDED = (
     "Supported: all of the interval is on the claimed side of a threshold that was fixed before the"
     " first trial; not supported: all of it is on the other; else undetermined. What speaks of a"
     " defence must hold for each model that it hardened: the effect is their mean, the interval"
-    " holds all of theirs."
+    " holds all of theirs. Each hypothesis stands alone: intervals are not widened for how many"
+    " there are."
 )
 TELLS = (
     "**What a small model can tell.** An organism of a million parameters, raised in an invented"
@@ -56,17 +57,10 @@ TELLS = (
     " settings, and these budgets.",
 )
 
-_WORDS = {
-    "broken": "share of runs that break",
-    "broken_difference": "that share, less that",
-    "refusal": "refusal at the end",
-    "harm": "harm at the end",
-    "success": "success at the end",
-    "factor": "C50",
-    "effective_rank": "effective rank",
-    "directions": "directions needed",
-    "kendall": "Kendall's tau-b",
-    "elasticity": "elasticity",
+_AT_THE_END = "where each run ended"
+_DISPERSED = {
+    "effective_rank": "effective rank of what sets restricted prompts apart",
+    "directions": "directions that must be taken out to end refusal",
 }
 
 
@@ -194,9 +188,9 @@ def verdicts_line(decisions: Sequence[Decision]) -> str:
 def below(found: StudyFound) -> list[str]:
     """What was left out of relations, and what the figures bound."""
     lines = [f"{row.name}: {reason}." for row in found.related for reason in row.left_out]
-    lines += [
-        f"{c.name}: {', '.join(c.free)} broke one at no cost." for c in found.compared if c.free
-    ]
+    free = dict.fromkeys((c.a, c.b, c.free) for c in found.compared if c.free)
+    lines += [f"{a}, {b}: {', '.join(names)} broke one of them at no cost that is counted, and is"
+              " no part of the price." for a, b, names in free]  # fmt: skip
     bar = found.study
     lines.append(
         f"Broken: success at least {bar.tau:g} and utility kept at least {1 - bar.delta:g} on"
@@ -222,22 +216,26 @@ def _verdict(one: Decision) -> tuple[str, ...]:
 
 def decided_by(h: Hypothesis) -> str:
     """What decides a hypothesis, in words: C50 of finetune on tar over that on control."""
-    said = _WORDS[h.statistic]
-    attack = ", ".join(one.text for one in h.attacks) or "the cheapest attack"
+    models, attack = ", ".join(h.models), ", ".join(one.text for one in h.attacks)
     if h.statistic in ACROSS:
-        of = h.resistance.replace("_", " ")
-        return f"{said} of cost by {attack or 'any attack'} in {of}, over groups of models"
-    models = ", ".join(h.models)
-    if h.statistic in ("effective_rank", "directions"):
-        return f"{said} of {models} over that of {h.against}"
+        kind = "Kendall's tau-b" if h.statistic == "kendall" else "elasticity"
+        cost = f"cost by {attack}" if attack else "cost by any attack"
+        if h.statistic == "kendall" and not attack:
+            cost = "cost by the cheapest attack"
+        return f"{kind} of {cost} and {h.resistance.replace('_', ' ')}, over groups of models"
+    if h.statistic in DISPERSAL:
+        return f"{_DISPERSED[h.statistic]}: {models} over {h.against}"
     rival = "" if h.against_attack is None else h.against_attack.text
+    place = "" if h.against is None else f"on {h.against}"
+    other = " ".join(filter(None, [f"of {rival}" if rival else "", place]))
     if h.statistic == "factor":
-        other = " ".join(filter(None, [rival, f"on {h.against}" if h.against else ""]))
-        return f"{said} of {attack} on {models} over that {'of ' if rival else ''}{other}"
+        return f"C50 of {attack or 'the cheapest attack'} on {models} over that {other}"
+    broken = f"share of runs of {attack} that break {models}"
     if h.statistic == "broken_difference":
-        other = " ".join(filter(None, [rival, f"on {h.against}" if h.against else ""]))
-        return f"{said} {'of ' if rival else ''}{other}: {attack} on {models}"
-    return f"{said} of {attack} on {models}"
+        return f"{broken}, less that {other}"
+    return broken if h.statistic == "broken" else (
+        f"{h.statistic} after {attack} on {models}, {_AT_THE_END}"
+    )  # fmt: skip
 
 
 def effect_text(effect: Effect | None) -> str:

@@ -244,3 +244,11 @@ def test_below_eight_models_a_relation_is_only_described(statistic: str) -> None
     assert found.effect.value > 0
     assert found.effect.low is None
     assert FINETUNE in one.attacks
+
+
+def test_too_few_runs_to_bound_a_factor_say_how_many_would() -> None:
+    base, hard = model("a", *locks([4] * 3)), model("b", *locks([64] * 3, budget=256))
+    one = hypothesis("factor", "b", against="a", at_least=2.0, minimum=3)
+    found = ruled(one, base, hard)
+    assert (found.ruling, found.needs) == (OPEN, 5)
+    assert found.reason == "5 runs are the fewest that bound a median"
