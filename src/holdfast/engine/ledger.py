@@ -111,7 +111,8 @@ class Ledger:
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._check()
-        self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if self._pragma("user_version") != SCHEMA_VERSION:
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.execute("PRAGMA foreign_keys = ON")

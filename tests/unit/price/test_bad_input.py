@@ -21,24 +21,39 @@ from tests.odd_ledgers import each_scores
 from holdfast.core import Outcome, Results, shipped
 from holdfast.price import PricedAudit, Verdict, efficacy, price
 from holdfast.price.cost import dearness
-from holdfast.report import efficacy_json, efficacy_markdown, print_audit, render_html, to_json
+from holdfast.report import (
+    efficacy_json,
+    efficacy_markdown,
+    print_audit,
+    print_economics,
+    render_html,
+    to_json,
+)
+from holdfast.report.card import card_json
+from holdfast.report.card_markdown import card_markdown
+from holdfast.report.readings import readings_csv
 
-SCHEMA = jsonschema.Draft202012Validator(
-    json.loads((shipped("report") / "schema.json").read_text(encoding="utf-8"))
+SCHEMA, CARD = (
+    jsonschema.Draft202012Validator(json.loads((shipped("report") / name).read_text("utf-8")))
+    for name in ("schema.json", "card.schema.json")
 )
 TAUS, DELTAS = st.floats(0.01, 1), st.floats(0, 0.99)
 
 
 def told(priced: PricedAudit, results: Results | None = None) -> str:
-    """All that is said of an audit, having checked its form; with `results` the page as well."""
+    """All that is said of an audit, having checked its form; with `results` its files as well."""
     data = json.loads(json.dumps(to_json(priced), allow_nan=False))
     SCHEMA.validate(data)
     out = io.StringIO()
     print_audit(priced, Console(file=out, width=200))
     rows = efficacy(priced)
     json.dumps(efficacy_json(rows), allow_nan=False)
-    page = render_html(results, priced) if results is not None else ""
-    said = "\n".join([priced.sentence, out.getvalue(), efficacy_markdown(rows), page])
+    print_economics(priced, Console(file=out, width=200))
+    texts = [priced.sentence, out.getvalue(), efficacy_markdown(rows)]
+    if results is not None:
+        CARD.validate(json.loads(json.dumps(card_json(results, priced), allow_nan=False)))
+        texts += [made(results, priced) for made in (render_html, card_markdown, readings_csv)]
+    said = "\n".join(texts)
     assert unsayable(said) == []
     return said
 
