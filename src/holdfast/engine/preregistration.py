@@ -114,11 +114,8 @@ def read(folder: Path) -> Preregistration | None:
     if not path.is_file():
         return None
     try:
-        data = json.loads(path.read_text("utf-8"))
-        entries = tuple(
-            Entry(**{**row, "deviations": tuple(Deviation(**d) for d in row["deviations"])})
-            for row in data["entries"]
-        )
+        data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        entries = tuple(map(_read, data["entries"]))
         whole = data["kind"] == _KIND and bool(entries)
     except (OSError, ValueError, LookupError, TypeError):
         entries, whole = (), False
@@ -163,6 +160,13 @@ def _entry(spec: Mapping[str, Any], trials: int) -> Entry:
     made = cast("dict[str, Any]", plain(spec))
     time = datetime.now(UTC).isoformat(timespec="seconds")
     return Entry(made, digest(made), time, __version__, trials)
+
+
+def _read(row: Mapping[str, Any]) -> Entry:
+    return Entry(
+        row["spec"], row["digest"], row["time"], row["holdfast"], row["trials"],
+        tuple(Deviation(**one) for one in row["deviations"]),
+    )  # fmt: skip
 
 
 def _written(folder: Path, kept: Preregistration) -> Preregistration:

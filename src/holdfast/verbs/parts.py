@@ -91,7 +91,8 @@ def run_part(
         (part.folder / _BILL).write_text(
             json.dumps({"stages": [spend.astuple() for spend in made.stages]}), "utf-8"
         )
-    measure(part.audited, progress=progress, **part.options, workers=workers)
+    told: Options = {**part.options, "workers": workers}
+    measure(part.audited, progress=progress, **told)
 
 
 def run_parts(

@@ -29,6 +29,17 @@ def test_a_folder_becomes_a_domain(make: Make) -> None:
     assert len(domain.digest) == 64
 
 
+def test_it_is_loaded_once_while_its_files_are_as_they_were(make: Make) -> None:
+    folder = make(splits={"held_out": [record("How?")]})
+    first = load_domain(folder)
+    assert load_domain(str(folder)) is first
+    path = folder / "held_out.jsonl"
+    path.write_text(json.dumps(record("How much?")) + "\n", encoding="utf-8")
+    other = load_domain(folder)
+    assert other.digest != first.digest
+    assert other.splits["held_out"][0].messages[0].content == "How much?"
+
+
 def test_the_system_prompt_comes_first_everywhere(make: Make) -> None:
     domain = load_domain(make(SYSTEM))
     first = {i.messages[0] for items in domain.splits.values() for i in items}

@@ -47,6 +47,18 @@ def test_the_latest_audit_is_the_one_reported(path: Path):
         assert ledger.results().records[-1].spec.settings["step"] == 0
 
 
+def test_trials_that_are_not_there_yet_are_counted(path: Path):
+    with Ledger(path) as ledger:
+        assert ledger.pending() == 0  # none was begun
+        plan = fake_plan(("ladder:step=0",), seeds=1)
+        keys = [spec.key for spec in plan.trials]
+        ledger.begin((TARGET, REFERENCE), [*keys, "0" * 64], plan.request.panel.index, {})
+        assert ledger.pending() == len(keys) + 1
+    fill(path)
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.pending() == 0
+
+
 def test_the_file_is_written_safely(path: Path):
     with Ledger(path) as ledger:
         database = ledger._database

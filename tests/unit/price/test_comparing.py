@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.golden.locks import results
 from tests.studies import FINETUNE, NEVER, locks, model, named, study
 
 from holdfast.core import Outcome
 from holdfast.engine.study import Comparison, Member
+from holdfast.price.arms import ledger_digest
 from holdfast.price.comparing import adjusted, compare, compare_all, pairs, price_of_model
 
 BY_ATTACK = Comparison("b on a", "a", "b", FINETUNE)
@@ -148,3 +150,12 @@ def test_in_several_domains_like_is_paired_with_like() -> None:
     )
     plan = replace(plan, members=members)
     assert pairs(plan, BY_ATTACK) == [("a@one", "b@one"), ("a@two", "b@two")]
+
+
+def test_a_ledgers_digest_is_of_what_it_says_and_not_of_how_long_it_took() -> None:
+    one = results(*locks())
+    slower = replace(one, records=tuple(replace(r, wall_seconds=9.0) for r in one.records))
+    shuffled = replace(one, records=tuple(reversed(one.records)))
+    assert ledger_digest(one) == ledger_digest(slower) == ledger_digest(shuffled)
+    assert ledger_digest(one) != ledger_digest(results(*locks([16] * 4 + [32])))
+    assert ledger_digest(one) != ledger_digest(replace(one, records=one.records[:-1]))

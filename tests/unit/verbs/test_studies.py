@@ -283,3 +283,10 @@ def test_the_claims_are_planned_from_a_finished_study(done, tmp_path) -> None:
     assert {"control", "filtered", "tar-0", "refat-1"} <= {p.name for p in asked.parts}
     assert all(h.source for h in asked.study.hypotheses)
     assert studies.plan_claims(tmp_path / "claims").spec == asked.spec
+
+
+def test_the_example_of_the_docs_can_be_planned(tmp_path) -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    asked = verbs.plan_study(docs / "study.toml", tmp_path / "out")
+    assert len(asked.parts) == 5
+    assert all(row.trials > row.done == 0 for row in verbs.outlook(asked))

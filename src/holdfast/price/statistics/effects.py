@@ -6,10 +6,10 @@ An end that is None is open: nothing bounds the effect on that side.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.stats import binom
 
 CONFIDENCE = 0.95
@@ -47,9 +47,13 @@ def share(successes: int, n: int, confidence: float = CONFIDENCE) -> Effect:
     def beyond(p: float) -> float:  # P(more) + P(as many) / 2
         return float(binom.sf(successes, n, p) + binom.pmf(successes, n, p) / 2)
 
-    low = float(brentq(lambda p: beyond(p) - tail, 0.0, 1.0)) if successes else 0.0
-    high = float(brentq(lambda p: 1 - beyond(p) - tail, 0.0, 1.0)) if successes < n else 1.0
+    low = _root(lambda p: beyond(p) - tail) if successes else 0.0
+    high = _root(lambda p: 1 - beyond(p) - tail) if successes < n else 1.0
     return Effect(successes / n, low, high)
+
+
+def _root(of: Callable[[float], float]) -> float:
+    return float(root_scalar(of, bracket=(0.0, 1.0)).root)
 
 
 def share_difference(first: tuple[int, int], second: tuple[int, int]) -> Effect:
