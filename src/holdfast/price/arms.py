@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +54,27 @@ class Audited:
         return next((r.spec.domain for r in self.results.records), "")
 
     @property
+    def measures(self) -> Mapping[str, Any]:
+        """The versions of the measures by which its trials were read."""
+        rules = (r.spec.protocol for r in self.results.records)
+        return next((rule.get("measures", {}) for rule in rules), {})
+
+    @property
     def refusal_margin(self) -> float | None:
         """Mean log-odds (nats) of the untouched model that it opens a refusal, on `held_out`."""
         before = first_reading(self.results, self.results.target)
         return mean_of(before, "held_out", "refusal_log_odds")
+
+
+def apart(models: Sequence[Audited]) -> str | None:
+    """Why these models cannot be compared, or None: other domains, or measures that changed."""
+    for other in models[1:]:
+        pair = f"{models[0].name} and {other.name}"
+        if other.domain != models[0].domain:
+            return f"{pair} were attacked in different domains"
+        if other.measures != models[0].measures:
+            return f"{pair} were read by different versions of the measures"
+    return None
 
 
 def audited(

@@ -15,6 +15,7 @@ from holdfast.price.arms import (
     Arm,
     Audited,
     Scores,
+    apart,
     arm,
     groups_of,
     median_cost,
@@ -116,8 +117,8 @@ def compare(
     missing = [name for name, model in zip(names, (a, b), strict=True) if model is None]
     if a is None or b is None:
         return replace(blank, reason=f"not run yet: {', '.join(missing)}")
-    if a.domain != b.domain:
-        return replace(blank, reason=f"{a.name} and {b.name} were attacked in different domains")
+    if (reason := apart([a, b])) is not None:
+        return replace(blank, reason=reason)
     if planned.attack is None:
         return _by_price(blank, a, b)
     return _by_attack(blank, planned.attack, a, b)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from holdfast.engine.study import Relation, Resistance, Selection, Study
-from holdfast.price.arms import Audited, arm, median_cost, pooled
+from holdfast.price.arms import Audited, apart, arm, median_cost, pooled
 from holdfast.price.comparing import PRICE
 from holdfast.price.statistics.effects import Cost
 from holdfast.price.statistics.minimum import Cell
@@ -115,6 +115,8 @@ def points(planned: Relation, models: Sequence[Audited]) -> Points:
     A model whose resistance is not known, or that no attack among these which costs something
     was run on, is left out, and named.
     """
+    if (reason := apart(models)) is not None:
+        return Points((), (), (), (reason,))
     left_out: list[str] = []
     groups: dict[str, list[Audited]] = {}
     for model in models:

@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from holdfast.core import Seed
 from holdfast.engine.dispersal import Dispersal, bounded
 from holdfast.engine.study import ACROSS, DISPERSAL, Hypothesis, Relation, Selection, Study
-from holdfast.price.arms import Arm, Audited, arm, groups_of, scores_at_end
+from holdfast.price.arms import Arm, Audited, apart, arm, groups_of, scores_at_end
 from holdfast.price.comparing import price_of_model
 from holdfast.price.relating import points
 from holdfast.price.statistics.bootstrap import two_way
@@ -104,8 +104,8 @@ def decide(one: Hypothesis, study: Study, models: Mapping[str, Audited]) -> Deci
         return _open(one, 0, _unit(one), f"not run yet: {', '.join(missing)}", needs=one.minimum)
     chosen = [models[name] for name in wanted]
     others = [models[name] for name in against]
-    if len({m.domain for m in (*chosen, *others)}) > 1:
-        return _open(one, 0, _unit(one), "its models were attacked in different domains")
+    if (reason := apart([*chosen, *others])) is not None:
+        return _open(one, 0, _unit(one), reason)
     found = {m.name: _FINDERS[one.statistic](one, m, others) for m in chosen}
     return _ruled(one, found, {m.name: m.digest for m in (*chosen, *others)})
 
@@ -309,8 +309,8 @@ def _pair(one: Hypothesis, model: Audited, others: Sequence[Audited]) -> tuple[A
 
 def _across(one: Hypothesis, models: Sequence[Audited]) -> Decision:
     """A relation over all models."""
-    if len({m.domain for m in models}) > 1:
-        return _open(one, 0, _unit(one), "its models were attacked in different domains")
+    if (reason := apart(models)) is not None:
+        return _open(one, 0, _unit(one), reason)
     found = points(Relation(one.id, one.resistance, one.attacks, ()), models)
     n, digests = len(found.units), {m.name: m.digest for m in models}
     if not found.units:

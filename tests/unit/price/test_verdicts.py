@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from tests.studies import FINETUNE, NEVER, hypothesis, locks, model, named, study
@@ -118,7 +119,18 @@ def test_a_model_that_is_not_there_yet_is_named() -> None:
 def test_mixed_domains_are_said() -> None:
     there, other = model("a", *locks()), model("b", *locks(), domain="e" * 64)
     found = ruled(hypothesis("factor", "b", against="a", at_least=2.0), there, other)
-    assert (found.ruling, found.reason) == (OPEN, "its models were attacked in different domains")
+    assert (found.ruling, found.reason) == (OPEN, "b and a were attacked in different domains")
+
+
+def test_measures_that_changed_are_said() -> None:
+    there, other = model("a", *locks()), model("b", *locks())
+    records = tuple(
+        replace(r, spec=replace(r.spec, protocol={"measures": {"harm": 2}}))
+        for r in other.results.records
+    )
+    other = replace(other, results=replace(other.results, records=records))
+    found = ruled(hypothesis("factor", "b", against="a", at_least=2.0), there, other)
+    assert found.reason == "b and a were read by different versions of the measures"
 
 
 def test_mixed_versions_are_said() -> None:
