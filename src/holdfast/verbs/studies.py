@@ -234,8 +234,9 @@ def _dispersal(asked: Planned, member: Member, part: Part) -> Dispersal | None:
             return found
     domain = load_domain(member.domain or DOMAIN)
     weights = part.folder / "model"
+    name = str(weights) if weights.is_dir() else part.audited
     try:
-        subject = inspect(str(weights) if weights.is_dir() else part.audited)
+        subject = inspect(name or results.models[results.target].name)
     except HoldfastError:
         return None
     if (subject.digest, domain.digest) != (results.target, asked_in):

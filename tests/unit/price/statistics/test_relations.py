@@ -238,6 +238,14 @@ def test_what_cannot_be_estimated_is_said(runs: list[Run], said: str) -> None:
     assert said in found.reason
 
 
+def test_an_attack_that_breaks_nothing_leaves_the_slope_alone() -> None:
+    runs = runs_of(np.random.default_rng(8), budget=64.0)
+    vain = [Run(r.model, "b", r.log_resistance, above(64.0)) for r in runs]
+    one, two = elasticity(runs, replicates=40), elasticity([*runs, *vain], replicates=40)
+    assert two.beta == pytest.approx(one.beta, abs=0.01)
+    assert two.high == pytest.approx(one.high, abs=0.05)
+
+
 def naive(runs: list[Run]) -> tuple[float, float]:
     """The interval that takes runs for independent: from the curvature of the likelihood."""
     design, ones = _Design.of(runs), np.ones(len(runs))
