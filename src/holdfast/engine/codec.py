@@ -30,7 +30,7 @@ from holdfast.core import (
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_KEPT = 64  # readings whose scores stay unpacked: those of a few trials
+_KEPT = 16  # readings whose scores stay unpacked: those of a trial
 
 
 def legible(read: Callable[_P, _T]) -> Callable[_P, _T]:
