@@ -11,7 +11,7 @@ from holdfast.price.audit import AttackPrice, PricedAudit
 from holdfast.price.checklist import Check, Finding, Run, beside, lacking, met, verdict
 from holdfast.price.economics import CANDIDATE
 from holdfast.price.families import BASIS, TUNING, combined, families
-from holdfast.price.searching import plateau_of
+from holdfast.price.searching import levelling
 from holdfast.price.words import count
 
 STUDIES, SEEDS, MARGIN = 5, 5, 10
@@ -214,7 +214,7 @@ def _values(attack: AttackPrice, field: str) -> set[str]:
 
 
 def _plateau(run: Run, attack: AttackPrice) -> bool | None:
-    found = plateau_of(attack, run.priced.prompts.get("search", 0))
+    found = levelling(attack, run.priced.prompts.get("search", 0))
     return None if found is None else found.reached
 
 

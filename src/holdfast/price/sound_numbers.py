@@ -35,7 +35,7 @@ def three_way(run: Run) -> Finding:
             wrong += bool(did) and (ended == 0 or refused == 1)
     if not outputs:
         return lacking("no output was scored")
-    said = f"{outputs} reported outputs: {unlabelled} without a label, {wrong} broken or refusing"
+    said = f"{outputs:,} reported outputs: {unlabelled} without a label, {wrong} broken or refusing"
     return verdict(not unlabelled and not wrong, f"{said} that count as success")
 
 
@@ -176,7 +176,7 @@ def clean(run: Run) -> Finding:
     if found.texts and not harmless:
         return lacking(f"{found.texts} of {found.answers} completions stand in the ledger as text")
     kept = "texts, of a domain that declares itself harmless" if found.texts else "salted hashes"
-    return met(f"no weights; {found.answers} completions looked at: {kept}")
+    return met(f"no weights; {found.answers:,} completions looked at: {kept}")
 
 
 CHECKS: Sequence[Check] = (

@@ -154,7 +154,7 @@ def _actors(priced: PricedAudit) -> list[dict[str, Any]]:
 
 def _attack_set(run: Run) -> dict[str, Any]:
     ran = [a.attack for a in run.priced.attacks]
-    unseen = run.held_out
+    unseen, stated = run.held_out, run.noted("hardened", "developed_against") is not None
     parts = {part for name in ran for part in name.split("+")}
     known = [n for n in names("attacks") if n not in {*parts, _CONTROL, "then"}]
     return {

@@ -14,7 +14,7 @@ from holdfast.core import Results, shipped
 from holdfast.price import PricedAudit, words
 from holdfast.price.context import Context
 from holdfast.report.card import card_json
-from holdfast.report.text import clean
+from holdfast.report.text import clean, limits
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|])")
 _NAME = re.compile(r"`([\w+:.@/, -]+)`")
@@ -131,11 +131,7 @@ def _prose(text: str) -> Markup:
 
 
 def _limits(found: Mapping[str, Any]) -> str:
-    low: Any = found["low"]
-    high: Any = found["high"]
-    if low is not None and high is not None:
-        return f"{words.flops(low)} to {words.flops(high)}"
-    return f"at least {words.flops(low)}" if low is not None else f"at most {words.flops(high)}"
+    return limits(found["low"], found["high"], words.flops)
 
 
 def _zip(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:

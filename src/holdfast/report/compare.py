@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -17,7 +17,7 @@ from holdfast.price.comparing import Compared
 from holdfast.price.side_by_side import Pair, SideBySide
 from holdfast.price.statistics.bootstrap import Interval
 from holdfast.price.statistics.effects import Cost, Effect
-from holdfast.report.text import clean, one_line
+from holdfast.report.text import clean, limits, one_line
 
 SCHEMA_VERSION = 1
 HEAD = ("attack", "cost", "cost", "factor", "detectable", "success", "detectable", "p")
@@ -113,7 +113,7 @@ def cost_text(cost: Cost | None, by: str | None, broken: int, runs: int) -> str:
     text = ("> " if cost.more else "") + words.flops(cost.value)
     lines = [f"{text}, {broken}/{runs}"]
     if not cost.more:
-        lines.append(_interval(cost.low, cost.high, words.flops))
+        lines.append(limits(cost.low, cost.high, words.flops))
     if by is not None:
         lines.append(f"by {by}")
     return "\n".join(filter(None, lines))
@@ -126,7 +126,7 @@ def factor_text(factor: Effect) -> str:
 
 def interval_text(effect: Effect) -> str:
     """The interval; of one that is open on one side the other end; "" without any."""
-    return _interval(effect.low, effect.high, _times)
+    return limits(effect.low, effect.high, _times)
 
 
 def difference_text(difference: Interval | None) -> str:
@@ -148,14 +148,6 @@ def p_text(p: float | None) -> str:
 
 def _lines(factor: Effect) -> str:
     return "\n".join(filter(None, (factor_text(factor), interval_text(factor))))
-
-
-def _interval(low: float | None, high: float | None, show: Callable[[float], str]) -> str:
-    if low is not None and high is not None:
-        return f"{show(low)} to {show(high)}"
-    if low is not None:
-        return f"at least {show(low)}"
-    return f"at most {show(high)}" if high is not None else ""
 
 
 def _detectable_factor(row: Compared) -> str:

@@ -64,10 +64,11 @@ def rung_said(rung: Rung) -> str:
     if rung.price is None:
         return str(rung.verdict)
     who = f" {one_line(rung.attack, _NAME)}" if rung.attack is not None else ""
-    return ("≤ " if rung.at_most else "") + _cost(rung.price) + who
+    return ("≤ " if rung.at_most else "") + cost_said(rung.price) + who
 
 
-def _cost(price: Price | None) -> str:
+def cost_said(price: Price | None) -> str:
+    """A price in FLOPs, or what it is above."""
     if price is None:
         return words.MISSING
     return ("> " if price.more else "") + words.flops(price.median.spend.flops)
@@ -87,14 +88,19 @@ def _attackers(priced: PricedAudit) -> Table:
 def _paid(found: Attackers, *, borrows: bool) -> list[str]:
     looks = found.search.evaluation if found.search is not None else None
     return [
-        _cost(found.oracle.price if found.oracle is not None else None),
-        *([_cost(found.transfer.price if found.transfer is not None else None)] if borrows else []),
-        _search(found.search),
+        cost_said(found.oracle.price if found.oracle is not None else None),
+        *(
+            [cost_said(found.transfer.price if found.transfer is not None else None)]
+            if borrows
+            else []
+        ),
+        search_said(found.search),
         words.MISSING if looks is None else words.flops(looks.flops),
     ]
 
 
-def _search(search: Search | None) -> str:
+def search_said(search: Search | None) -> str:
+    """What a search is expected to cost in FLOPs, or what that is above."""
     if search is None or search.cost is None:
         return words.MISSING
     return ("> " if search.more else "") + words.flops(search.cost.spend.flops)
@@ -105,11 +111,11 @@ def _bills(bills: list[Bill]) -> Table:
     for bill in bills:
         who = {"oracle": "knows", "search": "searches"}[bill.attacker]
         lines = (bill.compute, bill.evaluation, bill.data, bill.labour, bill.total)
-        table.add_row(Text(clean(bill.scenario)), who, *(_usd(line) for line in lines))
+        table.add_row(Text(clean(bill.scenario)), who, *(usd_said(line) for line in lines))
     return table
 
 
-def _usd(line: Estimate | None) -> str:
+def usd_said(line: Estimate | None) -> str:
     """The middle of an estimate; nothing is nothing, and not less than a cent."""
     if line is None:
         return words.MISSING

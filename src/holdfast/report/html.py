@@ -6,21 +6,25 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from holdfast import __version__
 from holdfast.core import Results, canonical_json, shipped
-from holdfast.price import BOUNDS, PricedAudit, Rate, words
+from holdfast.price import BOUNDS, AttackPrice, PricedAudit, Rate, words
 from holdfast.price.checklist import checklist
 from holdfast.price.context import Context
-from holdfast.report import plots, shown
-from holdfast.report.text import clean
+from holdfast.price.searching import levelling
+from holdfast.report import figures, plots, shown, survival
+from holdfast.report.economics import cost_said, search_said, usd_said
+from holdfast.report.first import answers
+from holdfast.report.text import clean, limits
 
 
 def render_html(results: Results, priced: PricedAudit, context: Context | None = None) -> str:
@@ -28,32 +32,61 @@ def render_html(results: Results, priced: PricedAudit, context: Context | None =
 
     Library and figures are carried compressed and unpacked by the reader's browser, which keeps
     the file near 2 MB; where a browser cannot do that, every chart has its table.
+
+    Args:
+        results: what the ledger says.
+        priced: the same, priced.
+        context: what is known besides; nothing unless given.
     """
-    here = shipped("report")
-    template = _environment().get_template("template.html.j2")
     around = context or Context()
-    return template.render(
-        p=priced,
+    items = checklist(results, priced, around)
+    by_price = replace(priced, attacks=tuple(sorted(priced.attacks, key=_cheapness)))
+    return rendered(
+        "template.html.j2",
+        _figures(shown.drawn(by_price)),
+        [priced],
+        p=by_price,
         around=around,
-        checklist=checklist(results, priced, around),
+        checklist=items,
+        answers=answers(priced, items),
+        measured=any(a.seeds for a in priced.attacks),
         models=results.models.values(),
         protocols=_protocols(results),
-        version=__version__,
-        missing=words.MISSING,
-        bounds=BOUNDS,
         cards=_cards(priced),
         shown=shown,
-        axes=plots.AXES,
-        inks=plots.INK,
-        signs=plots.SIGNS,
-        figures=_packed(_figures(shown.drawn(priced))),
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
-        script=Markup((here / "page.js").read_text(encoding="utf-8")),
-        plotly=_plotly(),
+        signs=[figures.sign(i) for i in range(len(by_price.attacks))],
     )
 
 
-def _environment() -> Environment:
+def rendered(template: str, charts: Any, audits: Sequence[PricedAudit], **values: Any) -> str:
+    """A page of its own from a template, with its charts and the library that draws them.
+
+    Args:
+        template: its name.
+        charts: chart -> axis -> figure; a chart without a choice of axis has one, named "".
+        audits: those that are on it, whose costs share a scale of shades.
+        values: what else the template reads.
+    """
+    here = shipped("report")
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            missing=words.MISSING,
+            bounds=BOUNDS,
+            axes=figures.AXES,
+            heat=_heat(audits),
+            figures=_packed(json.dumps(charts, allow_nan=False).encode()),
+            style=Markup((here / "page.css").read_text(encoding="utf-8")),
+            script=Markup((here / "page.js").read_text(encoding="utf-8")),
+            plotly=_plotly(),
+            **values,
+        )
+    )
+
+
+def environment() -> Environment:
     """Everything is escaped, and what cannot be printed is spelled out before that."""
     env = Environment(
         loader=FileSystemLoader(shipped("report")),
@@ -63,20 +96,28 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalise,
     )
-    env.filters |= {
+    own: dict[str, Any] = {
         "count": words.count,
         "dollars": words.dollars,
         "dollar_range": words.dollar_range,
         "duration": words.duration,
         "flops": words.flops,
         "interval": _interval,
+        "limits": _limits,
         "listed": _listed,
+        "named": _named,
+        "plateau": _plateau,
+        "price": cost_said,
         "prose": _prose,
         "rate": _rate,
+        "searched": search_said,
         "settings": words.settings,
         "share": words.share,
         "signed": _signed,
+        "usd": usd_said,
+        "zip": _zip,
     }
+    env.filters.update(own)
     env.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
     return env
 
@@ -99,6 +140,19 @@ def _interval(value: Rate | None) -> str:
     return "" if value is None else f"{value.low:.2f}–{value.high:.2f}"
 
 
+class _Limits(Protocol):
+    @property
+    def low(self) -> float | None: ...
+
+    @property
+    def high(self) -> float | None: ...
+
+
+def _limits(value: _Limits) -> str:
+    """The interval of a cost in FLOPs."""
+    return limits(value.low, value.high, words.flops)
+
+
 def _signed(value: float | None) -> str:
     """A difference with its sign."""
     return words.MISSING if value is None else f"{value:+.2f}".replace("-", "−")
@@ -115,15 +169,59 @@ def _prose(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(clean(text)))))
 
 
-def _figures(priced: PricedAudit) -> bytes:
-    """Chart -> axis -> figure; a chart without a choice of axis has one, named ""."""
+def _named(audit: PricedAudit, attack: str) -> AttackPrice | None:
+    """The attack called so; None where it was not run."""
+    return next((a for a in audit.attacks if a.attack == attack), None)
+
+
+def _plateau(attack: AttackPrice, prompts: int) -> str:
+    """Whether more settings still paid at the end of a search."""
+    found = levelling(attack, prompts)
+    if found is None or found.reached is None:
+        return "too few to tell"
+    return "level" if found.reached else f"still rising, {_signed(found.gain)}"
+
+
+def _zip(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(first, second, strict=True))
+
+
+def _cheapness(attack: AttackPrice) -> tuple[bool, float, bool, str]:
+    """The cheapest first, then what did not break and the least that it is above."""
+    c50 = attack.survival.c50 if attack.survival is not None else None
+    cost = c50.cost.spend.flops if c50 is not None and c50.cost is not None else None
+    above = c50.above or 0.0 if c50 is not None else 0.0
+    return cost is None, above if cost is None else cost, c50 is None, attack.attack
+
+
+def _heat(audits: Sequence[PricedAudit]) -> Callable[[AttackPrice], float]:
+    """How cheap an attack is among all on the page: 1 the cheapest, 0 the dearest or unbroken."""
+    found = (a.survival.c50.cost for x in audits for a in x.attacks if a.survival is not None)
+    costs = sorted({cost.spend.flops for cost in found if cost is not None})
+
+    def heat(attack: AttackPrice) -> float:
+        cost = attack.survival.c50.cost if attack.survival is not None else None
+        if cost is None:
+            return 0.0
+        return 1.0 - costs.index(cost.spend.flops) / max(1, len(costs))
+
+    return heat
+
+
+def _figures(priced: PricedAudit) -> Any:
+    """Chart -> axis -> figure."""
     found: dict[str, Any] = {"utility": {"": plots.utility(priced)}}
-    found["costs"] = {axis.name: plots.costs(priced, axis) for axis in plots.AXES}
+    for name, draw in (("costs", plots.costs), ("kept", plots.kept)):
+        found[name] = {axis.name: draw(priced, axis) for axis in figures.AXES}
+    span = survival.span_of([priced])
     for i, attack in enumerate(priced.attacks):
-        found[f"trajectory-{i}"] = {
-            axis.name: plots.trajectory(priced, attack, axis) for axis in plots.AXES
-        }
-    return json.dumps(found, allow_nan=False).encode()
+        if attack.seeds:
+            found[f"trajectory-{i}"] = {
+                axis.name: plots.trajectory(priced, attack, axis) for axis in figures.AXES
+            }
+        if attack.survival is not None and attack.survival.budget > 0:
+            found[f"survival-{i}"] = {"": survival.survival(attack.survival, span)}
+    return found
 
 
 def _packed(content: bytes) -> Markup:

@@ -1,11 +1,13 @@
 "use strict";
-// Unpacks the plotting library, draws every chart in the theme's colours, and redraws when the
-// theme, the spend axis or the width changes. Without it the page still has all its tables.
+// Unpacks the plotting library, draws every chart in the theme's colours, those in sight first, and
+// redraws when the theme, the spend axis or the width changes. Without it the page still has all
+// its tables.
 (async () => {
   let figures = {};
   const charts = [...document.querySelectorAll("[data-chart]")];
   const config = { displayModeBar: false, responsive: true, scrollZoom: false };
   let axis = document.querySelector("input[name=axis]:checked")?.value ?? "flops";
+  let round = 0;
 
   async function unpack(id) {
     const packed = atob(document.getElementById(id).textContent.trim());
@@ -34,15 +36,24 @@
     return Plotly.react(chart, figure.data, figure.layout, config);
   }
 
-  const drawAll = () => charts.forEach(draw);
+  // One chart at a time, so that the page answers between them.
+  async function drawAll() {
+    const own = ++round;
+    const inSight = (c) => c.getBoundingClientRect().top < innerHeight;
+    for (const chart of [...charts.filter(inSight), ...charts.filter((c) => !inSight(c))]) {
+      if (own !== round) return;
+      draw(chart);
+      await new Promise((resume) => { setTimeout(resume); });
+    }
+    document.documentElement.dataset.charts = "drawn";
+  }
 
   try {
     figures = JSON.parse(await unpack("figures"));
     const library = document.createElement("script");
     library.textContent = await unpack("plotly");
     document.head.append(library);
-    drawAll();
-    document.documentElement.dataset.charts = "drawn";
+    await drawAll();
   } catch (error) {
     document.documentElement.dataset.charts = "tables";
     document.querySelectorAll(".chart-data").forEach((d) => { d.open = true; });

@@ -18,7 +18,15 @@ from rich.console import Console
 
 from holdfast.core import HoldfastError, Outcome, Results, shipped
 from holdfast.price import price
-from holdfast.report import plots, print_audit, render_html, to_json, write_report
+from holdfast.report import (
+    figures,
+    plots,
+    print_audit,
+    render_html,
+    survival,
+    to_json,
+    write_report,
+)
 from holdfast.report.html import _plotly
 from holdfast.report.text import clean, one_line
 
@@ -125,20 +133,23 @@ def test_every_chart_has_a_label_and_a_table(locks: ModuleType) -> None:
     charts = [a for _, a in page.tags if "data-chart" in a]
     figures = figures_of(text)
     assert {a["data-chart"] for a in charts} == set(figures)
-    assert len(charts) == 4 and all(a["role"] == "img" and a["aria-label"] for a in charts)
+    assert len(charts) == 3 + 2 * 2 and all(a["role"] == "img" and a["aria-label"] for a in charts)
     assert sum(a.get("class") == "chart-data" for _, a in page.tags) == len(charts)
 
 
 def test_figures_are_valid_plotly(results: Results) -> None:
     priced = price(results)
     made = [plots.utility(priced)]
-    for axis in plots.AXES:
-        made.append(plots.costs(priced, axis))
+    for axis in figures.AXES:
+        made += [plots.costs(priced, axis), plots.kept(priced, axis)]
         made += [plots.trajectory(priced, a, axis) for a in priced.attacks]
+    span, known = survival.span_of([priced]), [a.survival for a in priced.attacks if a.survival]
+    made += [survival.survival(one, span) for one in known]
+    made.append(survival.overlaid([(HOSTILE, one) for one in known], span))
 
     def coloured(value: Any) -> Any:  # as the page does
         if isinstance(value, str):
-            return "#123456" if value.startswith("--") else value
+            return "rgba(1, 2, 3, 0.5)" if value.startswith("--") else value
         if isinstance(value, dict):
             return {k: coloured(v) for k, v in value.items()}
         return [coloured(v) for v in value] if isinstance(value, list) else value
@@ -149,8 +160,13 @@ def test_figures_are_valid_plotly(results: Results) -> None:
 
 def test_named_colours_exist(locks: ModuleType) -> None:
     styles = (shipped("report") / "page.css").read_text(encoding="utf-8")
-    found = json.dumps(plots.utility(price(locks.results(locks.Lock())))) + json.dumps(plots.INK)
-    found += json.dumps(plots.costs(price(locks.results(locks.Lock())), plots.AXES[0]))
+    priced = price(locks.results(locks.Lock(), locks.Lock(attack="lost", fades=4, opens=64)))
+    made = [plots.utility(priced), plots.costs(priced, figures.AXES[0]), figures.INK]
+    made += [plots.kept(priced, figures.AXES[0])]
+    runs = [(a.attack, a.survival) for a in priced.attacks if a.survival is not None]
+    made += [survival.survival(one, (1e9, 1e12)) for _, one in runs]
+    made.append(survival.overlaid(runs * 3, (1e9, 1e12)))
+    found = json.dumps(made)
     for name in set(re.findall(r'"(--\w+)"', found)):
         assert styles.count(f"{name}: ") == 2, f"{name} needs a value in light and in dark"
 
