@@ -126,7 +126,7 @@ def test_a_ledger_cut_short_anywhere(folder: Path, capsys: pytest.CaptureFixture
 def test_a_ledger_with_bytes_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (folder / FILE).read_bytes()
     rng, refused = random.Random(0), 0
-    for _ in range(60):
+    for _ in range(30):
         damaged = bytearray(whole)
         for _ in range(rng.choice([1, 8, 200])):
             damaged[rng.randrange(len(whole))] = rng.randrange(256)
@@ -135,7 +135,7 @@ def test_a_ledger_with_bytes_changed(folder: Path, capsys: pytest.CaptureFixture
         said = capsys.readouterr()
         assert code in (0, 2) and said.err.count("\n") == (code == 2)
         refused += code == 2
-    assert refused > 20
+    assert refused > 10
 
 
 @pytest.mark.parametrize("table", ["audits", "models", "trials", "readings", "salt"])

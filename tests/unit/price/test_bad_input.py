@@ -58,7 +58,7 @@ def told(priced: PricedAudit, results: Results | None = None) -> str:
     return said
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(results=any_results.results(), tau=TAUS, delta=DELTAS)
 def test_whatever_a_ledger_holds_can_be_told(results: Results, tau: float, delta: float) -> None:
     told(price(results, tau=tau, delta=delta))
@@ -70,7 +70,7 @@ def test_whatever_a_ledger_holds_makes_a_page(results: Results) -> None:
     told(price(results), results)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     results=any_results.results(settings=st.just({})),
     taus=st.tuples(TAUS, TAUS).map(sorted),
