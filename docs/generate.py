@@ -3,11 +3,13 @@
 It runs the standard audit of the refusing organism and the organism's check, writes the pictures
 of both, and puts what they printed between the marks of README.md and docs/organism.md.
 
-With the folder of a finished `holdfast attacks check` it does nothing but put that run's table
-into docs/efficacy.md and its ledgers beside it. Nothing but one page is made by these, too:
-`tar_grid FOLDER`, of an audit by that suite: the verdict on every row, docs/suites/tar_grid.md;
-`presets FOLDER...`, the `.tuning` folders of `holdfast harden --tune`: docs/presets.md;
-`defences FOLDER`, of `holdfast study defences`: docs/defence-study.md, picture and readings.
+Given the name of a page and the folder of a finished run, it makes nothing but that page:
+
+    attacks FOLDER       of `holdfast attacks check`: docs/efficacy.md, its ledgers beside it
+    audit FOLDER         of `holdfast audit --suite standard`: the README's
+    defences FOLDER      of `holdfast study defences`: docs/defence-study.md, picture, readings
+    presets FOLDER...    the `.tuning` ones of `holdfast harden --tune`: docs/presets.md
+    tar_grid FOLDER      of an audit by that suite: docs/suites/tar_grid.md
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ def grid_page(folder: Path) -> None:
     _copy(folder / FILE, DOCS / "efficacy" / "tar_grid.sqlite.gz")
 
 
-def presets_page(folders: list[Path]) -> None:
+def presets_page(*folders: Path) -> None:
     """What each tuning tried and found, with its ledgers beside it."""
     parts = []
     for folder in folders:
@@ -174,23 +176,10 @@ def _copy(ledger: Path, to: Path) -> None:
         to.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
 
-def main() -> None:
-    """Run and write."""
-    if sys.argv[1:2] == ["tar_grid"]:
-        grid_page(Path(sys.argv[2]))
-        return
-    if sys.argv[1:2] == ["defences"]:
-        defences_page(Path(sys.argv[2]))
-        return
-    if sys.argv[1:2] == ["presets"]:
-        presets_page([Path(name) for name in sys.argv[2:]])
-        return
-    if sys.argv[1:]:
-        efficacy_page(Path(sys.argv[1]))
-        return
-    with tempfile.TemporaryDirectory() as out:
-        priced = holdfast.audit("organism:refusing", suite="standard", out=out)
-        page = (Path(out) / "report.json").read_text(encoding="utf-8")
+def audit_page(folder: Path) -> None:
+    """What an audit prints, in the README; its picture, and its report as JSON."""
+    priced = report(folder)
+    page = (folder / "report.json").read_text(encoding="utf-8")
     console = recorded(lambda c: print_audit(priced, c))
     text = "\n".join(line.rstrip() for line in console.export_text(clear=False).splitlines())
     put(
@@ -200,6 +189,25 @@ def main() -> None:
     (DOCS / "audit.json").write_text(
         json.dumps(json.loads(page), indent=1) + "\n", encoding="utf-8"
     )
+
+
+PAGES = {
+    "attacks": efficacy_page,
+    "audit": audit_page,
+    "defences": defences_page,
+    "presets": presets_page,
+    "tar_grid": grid_page,
+}
+
+
+def main() -> None:
+    """Run and write."""
+    if sys.argv[1:]:
+        PAGES[sys.argv[1]](*map(Path, sys.argv[2:]))
+        return
+    with tempfile.TemporaryDirectory() as out:
+        holdfast.audit("organism:refusing", suite="standard", out=out, workers=0)
+        audit_page(Path(out))
     findings = check()
     console = recorded(lambda c: c.print(findings_table(findings)))
     put(DOCS / "organism.md", "check", f"```\n{console.export_text()}```\n")
