@@ -36,7 +36,7 @@ def print_comparison(found: SideBySide, console: Console) -> None:
         console.print(Text(clean(headline(found, pair)), style="bold"))
         console.print(_table(found, pair))
         console.print()
-    for line in _below(found):
+    for line in below(found):
         console.print(Text(clean(line), style="dim"))
 
 
@@ -99,7 +99,7 @@ def _row(row: Compared) -> tuple[str, ...]:
         name,
         *(cost_text(c, by, broken, runs) for c, by, broken, runs in sides),
         words.MISSING if row.factor is None else _lines(row.factor),
-        _detectable_factor(row),
+        detectable_factor(row),
         difference_text(row.difference),
         _detectable_difference(row.detectable_difference),
         p_text(row.p),
@@ -150,7 +150,8 @@ def _lines(factor: Effect) -> str:
     return "\n".join(filter(None, (factor_text(factor), interval_text(factor))))
 
 
-def _detectable_factor(row: Compared) -> str:
+def detectable_factor(row: Compared) -> str:
+    """The least factor that would be seen; with a star where it rests on an assumed spread."""
     if row.detectable_factor is None:
         return words.MISSING
     return _times(row.detectable_factor) + ("*" if row.assumed else "")
@@ -187,7 +188,8 @@ def _cell(text: str) -> Text:
     return cell
 
 
-def _below(found: SideBySide) -> Sequence[str]:
+def below(found: SideBySide) -> Sequence[str]:
+    """What stands below the tables: what was left out, and how to read them."""
     lines = [f"Left out: {reason}." for reason in found.left_out]
     lines += found.notes
     compared = [row for pair in found.pairs for row in (pair.price, *pair.attacks)]

@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from holdfast.price import Point, PricedAudit, words
-from holdfast.report.text import clean
+from holdfast.report.text import clean, one_line
 
 Figure = dict[str, Any]
 Span = tuple[float, float]
@@ -89,9 +89,12 @@ def spend_axis(axis: Axis, span: Span, *, origin: bool = True) -> Figure:
 
 
 def _ticks(low: float, high: float, base: int) -> list[float]:
-    """Powers of `base` in the range, at most six, the last kept; the ends if too few."""
+    """Powers of `base` in the range, at most six, the last kept; twos and fives if too few."""
     first, last = math.ceil(math.log(low, base)), math.floor(math.log(high, base))
     powers = [float(base) ** k for k in range(first, last + 1)]
+    if len(powers) < 2 and base == 10:
+        decades = [10.0**k for k in range(first - 1, last + 1)]
+        powers = [m * x for x in decades for m in (1, 2, 5) if low <= m * x <= high]
     if len(powers) < 2:
         return [low * 1.1, high / 1.1]
     every = math.ceil(len(powers) / 6)
@@ -163,6 +166,6 @@ def hover(what: str, seed: int, point: Point) -> str:
     return "<br>".join(parts)
 
 
-def name(text: str) -> str:
-    """Plotly reads tags and entities in its labels."""
-    return escape(clean(text))
+def name(text: str, limit: int | None = None) -> str:
+    """A name as plotly shows it, which reads tags and entities in its labels."""
+    return escape(clean(text) if limit is None else one_line(text, limit))

@@ -58,13 +58,13 @@ def render_html(results: Results, priced: PricedAudit, context: Context | None =
     )
 
 
-def rendered(template: str, charts: Any, audits: Sequence[PricedAudit], **values: Any) -> str:
+def rendered(template: str, charts: Any, shaded: Sequence[PricedAudit], /, **values: Any) -> str:
     """A page of its own from a template, with its charts and the library that draws them.
 
     Args:
         template: its name.
         charts: chart -> axis -> figure; a chart without a choice of axis has one, named "".
-        audits: those that are on it, whose costs share a scale of shades.
+        shaded: the audits on it, whose costs share a scale of shades.
         values: what else the template reads.
     """
     here = shipped("report")
@@ -76,7 +76,7 @@ def rendered(template: str, charts: Any, audits: Sequence[PricedAudit], **values
             missing=words.MISSING,
             bounds=BOUNDS,
             axes=figures.AXES,
-            heat=_heat(audits),
+            heat=_heat(shaded),
             figures=_packed(json.dumps(charts, allow_nan=False).encode()),
             style=Markup((here / "page.css").read_text(encoding="utf-8")),
             script=Markup((here / "page.js").read_text(encoding="utf-8")),
@@ -186,12 +186,12 @@ def _zip(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
     return list(zip(first, second, strict=True))
 
 
-def _cheapness(attack: AttackPrice) -> tuple[bool, float, bool, str]:
+def _cheapness(attack: AttackPrice) -> tuple[bool, bool, float, str]:
     """The cheapest first, then what did not break and the least that it is above."""
     c50 = attack.survival.c50 if attack.survival is not None else None
     cost = c50.cost.spend.flops if c50 is not None and c50.cost is not None else None
     above = c50.above or 0.0 if c50 is not None else 0.0
-    return cost is None, above if cost is None else cost, c50 is None, attack.attack
+    return cost is None, c50 is None, above if cost is None else cost, attack.attack
 
 
 def _heat(audits: Sequence[PricedAudit]) -> Callable[[AttackPrice], float]:

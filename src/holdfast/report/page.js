@@ -36,16 +36,22 @@
     return Plotly.react(chart, figure.data, figure.layout, config);
   }
 
-  // One chart at a time, so that the page answers between them.
+  // Those in sight at once, the others one at a time, so that the page answers between them.
   async function drawAll() {
-    const own = ++round;
-    const inSight = (c) => c.getBoundingClientRect().top < innerHeight;
-    for (const chart of [...charts.filter(inSight), ...charts.filter((c) => !inSight(c))]) {
+    const own = ++round, root = document.documentElement;
+    const inSight = (c) => {
+      const box = c.getBoundingClientRect();
+      return box.top < innerHeight && box.bottom > 0;
+    };
+    const first = charts.filter(inSight);
+    first.forEach(draw);
+    root.dataset.charts = "drawn";
+    for (const chart of charts.filter((c) => !first.includes(c))) {
+      await new Promise((resume) => { setTimeout(resume); });
       if (own !== round) return;
       draw(chart);
-      await new Promise((resume) => { setTimeout(resume); });
     }
-    document.documentElement.dataset.charts = "drawn";
+    root.dataset.every = "drawn";
   }
 
   try {
@@ -54,7 +60,7 @@
     library.textContent = await unpack("plotly");
     document.head.append(library);
     await drawAll();
-  } catch (error) {
+  } catch {
     document.documentElement.dataset.charts = "tables";
     document.querySelectorAll(".chart-data").forEach((d) => { d.open = true; });
     return;

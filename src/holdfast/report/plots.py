@@ -8,6 +8,7 @@ from statistics import median
 from holdfast.price import AttackPrice, PricedAudit, SeedResult, Verdict
 from holdfast.report import figures as draw
 
+_LABEL = 24  # letters of an attack's name beside its row
 _LOST = (Verdict.COLLAPSED, Verdict.DIVERGED)
 
 
@@ -38,7 +39,8 @@ def costs(priced: PricedAudit, axis: draw.Axis) -> draw.Figure:
     On the axis of FLOPs the 95 % interval of the median is drawn too, where it has two ends.
     """
     span = draw.span_of(priced, axis)
-    names = [draw.name(a.attack) for a in priced.attacks]
+    names = [str(i) for i in range(len(priced.attacks))]
+    shown = [draw.name(a.attack, _LABEL) for a in priced.attacks]
     traces: list[draw.Figure] = []
     for attack, row in zip(priced.attacks, names, strict=True):
         broken = [(s, axis.of(s.at)) for s in attack.seeds if s.at and s.breach.cost is not None]
@@ -55,7 +57,8 @@ def costs(priced: PricedAudit, axis: draw.Axis) -> draw.Figure:
     layout = draw.layout(
         draw.spend_axis(axis, span),
         {"type": "category", "categoryorder": "array", "categoryarray": names[::-1],
-         "automargin": True, "ticklabelstandoff": 8, "range": [-0.6, len(names) - 0.4]},
+         "tickvals": names, "ticktext": shown, "automargin": True, "ticklabelstandoff": 8,
+         "range": [-0.6, len(names) - 0.4]},
         height=90 + 34 * len(names),
     )  # fmt: skip
     return {"data": traces, "layout": layout}

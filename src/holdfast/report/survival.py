@@ -44,16 +44,16 @@ def survival(one: Survival, span: draw.Span) -> draw.Figure:
     return {"data": traces, "layout": layout | {"shapes": shapes}}
 
 
-def overlaid(found: Sequence[tuple[str, Survival]], span: draw.Span) -> draw.Figure:
+def overlaid(found: Sequence[tuple[int, str, Survival]], span: draw.Span) -> draw.Figure:
     """One attack on several models, each in its own ink.
 
     Args:
-        found: the models' names with their runs.
+        found: the number of each model's ink, its name, its runs.
         span: of FLOPs, shared by the panels.
     """
     traces = [
         trace
-        for i, (model, one) in enumerate(found)
+        for i, model, one in found
         for trace in bracket(one, span, draw.INK[i % len(draw.INK)], f"{draw.name(model)}: ")
     ]
     layout = draw.layout(draw.spend_axis(_FLOPS, span), draw.unit_axis(""), height=230)

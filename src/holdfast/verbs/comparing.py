@@ -25,7 +25,7 @@ def compare(
 
     Args:
         folders: of their ledgers; two or more.
-        out: a folder for compare.json; nothing is written unless given.
+        out: a folder for compare.html and compare.json; nothing is written unless given.
         tau: the share of the gap to the reference that counts as a break.
         delta: the share of utility that a break may cost.
 
@@ -43,8 +43,10 @@ def compare(
     found = side_by_side(models)
     if out is not None:
         from holdfast.report.compare import comparison_json
+        from holdfast.report.compare_html import render_comparison
         from holdfast.report.folder import as_json, replace_file
 
+        replace_file(Path(out) / "compare.html", render_comparison(found))
         replace_file(Path(out) / "compare.json", as_json(comparison_json(found)))
     return found
 

@@ -145,7 +145,7 @@ def test_figures_are_valid_plotly(results: Results) -> None:
         made += [plots.trajectory(priced, a, axis) for a in priced.attacks]
     span, known = survival.span_of([priced]), [a.survival for a in priced.attacks if a.survival]
     made += [survival.survival(one, span) for one in known]
-    made.append(survival.overlaid([(HOSTILE, one) for one in known], span))
+    made.append(survival.overlaid([(i, HOSTILE, one) for i, one in enumerate(known)], span))
 
     def coloured(value: Any) -> Any:  # as the page does
         if isinstance(value, str):
@@ -163,9 +163,9 @@ def test_named_colours_exist(locks: ModuleType) -> None:
     priced = price(locks.results(locks.Lock(), locks.Lock(attack="lost", fades=4, opens=64)))
     made = [plots.utility(priced), plots.costs(priced, figures.AXES[0]), figures.INK]
     made += [plots.kept(priced, figures.AXES[0])]
-    runs = [(a.attack, a.survival) for a in priced.attacks if a.survival is not None]
-    made += [survival.survival(one, (1e9, 1e12)) for _, one in runs]
-    made.append(survival.overlaid(runs * 3, (1e9, 1e12)))
+    runs = [a.survival for a in priced.attacks if a.survival is not None]
+    made += [survival.survival(one, (1e9, 1e12)) for one in runs]
+    made.append(survival.overlaid([(i, "x", runs[0]) for i in range(6)], (1e9, 1e12)))
     found = json.dumps(made)
     for name in set(re.findall(r'"(--\w+)"', found)):
         assert styles.count(f"{name}: ") == 2, f"{name} needs a value in light and in dark"
