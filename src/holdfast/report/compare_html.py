@@ -71,9 +71,10 @@ def _attacks(audits: Sequence[PricedAudit]) -> list[str]:
 def _answers(found: SideBySide) -> list[Answer]:
     """What the defence bought; of a single one also what either model costs to break."""
     bought = [_bought(pair) for pair in found.pairs]
-    if len(found.pairs) > 1:
+    first, *others = found.pairs
+    if others:
         return bought
-    row = found.pairs[0].price
+    row = first.price
     sides = zip((row.a, row.b), row.costs, row.cheapest, row.broken, row.runs, strict=True)
     return [*(_cost(*side) for side in sides), *bought]
 
