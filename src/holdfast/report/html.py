@@ -63,7 +63,8 @@ def rendered(template: str, charts: Any, shaded: Sequence[PricedAudit], /, **val
 
     Args:
         template: its name.
-        charts: chart -> axis -> figure; a chart without a choice of axis has one, named "".
+        charts: chart -> axis -> figure; a chart without a choice of axis has one, named "". A page
+            without charts goes without the library.
         shaded: the audits on it, whose costs share a scale of shades.
         values: what else the template reads.
     """
@@ -77,10 +78,10 @@ def rendered(template: str, charts: Any, shaded: Sequence[PricedAudit], /, **val
             bounds=BOUNDS,
             axes=figures.AXES,
             heat=_heat(shaded),
-            figures=_packed(json.dumps(charts, allow_nan=False).encode()),
+            figures=_packed(json.dumps(charts, allow_nan=False).encode()) if charts else None,
             style=Markup((here / "page.css").read_text(encoding="utf-8")),
             script=Markup((here / "page.js").read_text(encoding="utf-8")),
-            plotly=_plotly(),
+            plotly=_plotly() if charts else None,
             **values,
         )
     )
@@ -114,6 +115,7 @@ def environment() -> Environment:
         "settings": words.settings,
         "share": words.share,
         "signed": _signed,
+        "strong": _strong,
         "usd": usd_said,
         "zip": _zip,
     }
@@ -167,6 +169,12 @@ def _listed(values: Sequence[Any]) -> str:
 def _prose(text: str) -> Markup:
     """A sentence whose `names` stand in backticks."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(clean(text)))))
+
+
+def _strong(text: str) -> Markup:
+    """A paragraph with what stands between **two** or *single* stars set off."""
+    safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", str(escape(clean(text))))
+    return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe))
 
 
 def _named(audit: PricedAudit, attack: str) -> AttackPrice | None:

@@ -111,12 +111,14 @@ def run_study(
 
 
 def write_study(found: StudyFound, folder: Path, kind: str) -> None:
-    """Writes what a study found: `study.md` and `study.json`, or those of the claims."""
+    """Writes what a study found: `study.html`, `.md` and `.json`, or those of the claims."""
     from holdfast.report.folder import as_json, replace_file
     from holdfast.report.study import study_json, study_markdown
+    from holdfast.report.study_html import render_study
 
     replace_file(folder / f"{kind}.json", as_json(study_json(found, kind)))
     replace_file(folder / f"{kind}.md", study_markdown(found, kind))
+    replace_file(folder / f"{kind}.html", render_study(found, kind))
 
 
 @dataclass(frozen=True)
