@@ -186,6 +186,7 @@ def audit_page(folder: Path) -> None:
         DOCS.parent / "README.md", "audit", f"```\n$ holdfast audit --suite standard\n{text}\n```\n"
     )
     console.save_svg(str(DOCS / "audit.svg"), title="holdfast audit", theme=MONOKAI)
+    (DOCS / "card.md").write_text((folder / "card.md").read_text("utf-8"), "utf-8")
     (DOCS / "audit.json").write_text(
         json.dumps(json.loads(page), indent=1) + "\n", encoding="utf-8"
     )

@@ -11,6 +11,7 @@ from holdfast import __version__
 from holdfast.core import Results, digest, plain
 from holdfast.core.registry import names
 from holdfast.price import BOUNDS, AttackPrice, Cost, PricedAudit
+from holdfast.price.arms import ledger_digest
 from holdfast.price.checklist import Run, checklist
 from holdfast.price.context import Context
 from holdfast.price.families import combined, families
@@ -25,6 +26,7 @@ SCHEMA_VERSION = 1
 MONTHS = 6
 """How long a card holds, unless an attack becomes known before that does more."""
 
+_READINGS = 10_000
 _TEACHING = frozenset({"reteach", "relearn", "open_book"})
 _TAMPERING = frozenset({"weights", "activations"})
 _CONTROL = "none"
@@ -109,7 +111,14 @@ def _model(run: Run) -> dict[str, Any]:
         else {"name": reference.name, "digest": reference.digest},
         "release": run.context.stated.release,
         "trials": digest(keys),
+        "ledger": _ledger(run.results),
     }
+
+
+def _ledger(results: Results) -> str | None:
+    """The digest of what the ledger says; None where it holds too many readings to go through."""
+    readings = sum(len(record.readings) for record in results.records)
+    return ledger_digest(results) if readings <= _READINGS else None
 
 
 def _safeguard(run: Run) -> dict[str, Any]:

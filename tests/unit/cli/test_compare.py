@@ -39,6 +39,7 @@ def test_json_and_a_file(
     found = json.loads(said.out)
     assert found == json.loads((tmp_path / "to" / "compare.json").read_text("utf-8"))
     assert "merge" in said.err
+    assert "<h1" in (tmp_path / "to" / "compare.html").read_text("utf-8")
     row = found["pairs"][0]["attacks"][0]
     assert row["factor"]["value"] == pytest.approx(8)
     assert {m["name"] for m in found["models"]} == {"model (base)", "model (hard)"}

@@ -44,7 +44,9 @@ def test_without_a_format_the_table_is_printed_and_the_report_written(
     assert run(["report", str(folder), "-o", str(tmp_path / "to")]) == 0
     said = capsys.readouterr().out
     assert "untouched" in said and str(tmp_path / "to" / "report.html") in said.replace("\n", "")
-    assert {"report.html", "report.json"} <= {p.name for p in (tmp_path / "to").iterdir()}
+    assert {p.name for p in (tmp_path / "to").iterdir()} == {
+        "report.html", "report.json", "card.md", "card.json",
+    }  # fmt: skip
     assert not [p for p in folder.iterdir() if "ledger" not in p.name]
     assert run(["report", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cheapest"] == "finetune"
@@ -72,6 +74,22 @@ def test_terms_change_what_is_priced(
     assert run(["report", str(folder), *terms, "-o", str(tmp_path / "to")]) == 0
     said = capsys.readouterr().out
     assert "a laptop" in said and "Dollars at 70B" in said and "borrows" in said
+
+
+def test_the_card_knows_what_stands_beside_the_ledger(folder: Path, tmp_path: Path):
+    (folder / "card.toml").write_text('evaluator = "one"\ndeveloper = "two"\n', "utf-8")
+    base = write_ledger(locks.results(locks.Lock(opens=4)), tmp_path / "base")
+    words = ["--format", "md", "-o", str(tmp_path / "card.md"), "--transfer", str(base)]
+    assert run(["report", str(folder), *words]) == 0
+    text = (tmp_path / "card.md").read_text("utf-8")
+    assert "Self-evaluation" not in text and "| one, two |" in text
+    assert "finetune 8" in text  # the factor against the sibling that was given
+
+
+def test_a_card_that_cannot_be_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "card.toml").write_text('evaluater = "one"\n', "utf-8")
+    assert run(["report", str(folder)]) == 2
+    assert "Did you mean 'evaluator'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
