@@ -7,6 +7,7 @@ Given the name of a page and the folder of a finished run, it makes nothing but 
 
     attacks FOLDER       of `holdfast attacks check`: docs/efficacy.md, its ledgers beside it
     audit FOLDER         of `holdfast audit --suite standard`: the README's
+    claims FOLDER        of `holdfast study claims`: docs/claims.md and claims.json
     defences FOLDER      of `holdfast study defences`: docs/defence-study.md, picture, readings
     presets FOLDER...    the `.tuning` ones of `holdfast harden --tune`: docs/presets.md
     tar_grid FOLDER      of an audit by that suite: docs/suites/tar_grid.md
@@ -148,6 +149,12 @@ def defences_page(folder: Path) -> None:
     put(DOCS / "defence-study.md", "ledgers", "\n".join(lines) + "\n")
 
 
+def claims_page(folder: Path) -> None:
+    """The page that a study of the claims wrote, as it is."""
+    for name in ("claims.md", "claims.json"):
+        (DOCS / name).write_text((folder / name).read_text("utf-8"), "utf-8")
+
+
 def _results(folder: Path):
     with Ledger(folder / FILE, read_only=True) as ledger:
         return ledger.results()
@@ -195,6 +202,7 @@ def audit_page(folder: Path) -> None:
 PAGES = {
     "attacks": efficacy_page,
     "audit": audit_page,
+    "claims": claims_page,
     "defences": defences_page,
     "presets": presets_page,
     "tar_grid": grid_page,

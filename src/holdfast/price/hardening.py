@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from holdfast.core import Spend
+from holdfast.core import Outcome, Spend
 from holdfast.price.audit import AttackPrice, PricedAudit
 from holdfast.price.breach import Verdict
 
@@ -20,7 +20,8 @@ class Break:
     """What one attack costs on one model: the median seed's FLOPs.
 
     more: it did not break: the cost is above. lost: it destroyed the model's usefulness instead,
-    or diverged, in most seeds. steps: of the median seed, 0 where the attack has none.
+    or diverged, in most seeds. ended: no run broke, and each came to its own end, so that a larger
+    budget changes nothing. steps: of the median seed, 0 where the attack has none.
     """
 
     flops: float
@@ -29,6 +30,7 @@ class Break:
     broken: int
     seeds: int
     lost: bool = False
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ def cost_of(attack: AttackPrice) -> Break | None:
         broken=attack.broken,
         seeds=len(attack.seeds),
         lost=attack.verdict in (Verdict.COLLAPSED, Verdict.DIVERGED),
+        ended=all(
+            s.breach.verdict is Verdict.UNBROKEN
+            and s.outcome is Outcome.DONE
+            and not s.breach.cut_short
+            for s in attack.seeds
+        ),
     )
 
 
@@ -81,10 +89,17 @@ def _bought(attack: str, base: Break | None, hardened: Break | None) -> Bought:
 
 
 def cheapest(breaks: Sequence[Break | None]) -> Break | None:
-    """The cheapest of those that broke; where none did, the least of the bounds; None for none."""
+    """The cheapest of those that broke; where none did, the least of the bounds; None for none.
+
+    An attack that came to its own end bounds nothing: it is the ones that were stopped which
+    might have broken the model with more. Where there are no such, the largest end stands.
+    """
     known = [b for b in breaks if b is not None]
     broke = [b for b in known if not b.more]
-    return min(broke or known, key=lambda b: b.flops, default=None)
+    open_ended = [b for b in known if not (b.ended or b.lost)]
+    if broke or open_ended:
+        return min(broke or open_ended, key=lambda b: b.flops)
+    return max(known, key=lambda b: b.flops, default=None)
 
 
 def leverage(base: float, hardened: float, defence: float) -> float | None:

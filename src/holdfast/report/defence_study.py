@@ -38,8 +38,9 @@ READ = (
     "Medians over a defence's models, each the median of its attack seeds; a range in brackets."
     " Cost: FLOPs of the defender. Cheapest break: of the attacks that cost something; factor: over"
     " the control's. Leverage: what a break costs more over what the defence cost. > where it did"
-    " not break; unbroken where it ended by itself before it had spent what breaks the control; lost"
-    " where it only destroyed the model; – where no run could be judged, as when it found nothing to"
+    " not break; unbroken where every run came to its own end, so that a larger budget changes"
+    " nothing; lost where it only destroyed the model; – where no run could be judged, as when it"
+    " found nothing to"
     f" work on. {BOUNDS}"
 )
 
@@ -113,7 +114,10 @@ def _factor(row: AttackRow) -> str:
     share = f"{row.broken}/{row.runs}"
     if row.factor is None:
         return share
-    if not row.broken and row.factor <= 1:  # it ended by itself, having spent less than a break
+    known = [cost for cost in row.costs if cost is not None]
+    if all(cost.lost for cost in known):
+        return f"lost, {share}"
+    if all(cost.ended for cost in known):
         return f"unbroken, {share}"
     low, high = row.factors[0], row.factors[-1]
     spread = f" ({low:.2g}-{high:.2g})" if high > low * 1.005 else ""

@@ -1,5 +1,7 @@
 """Factors, worst cases and leverage against sums done by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from holdfast.price.hardening import Bought, Break, _bought, cheapest, leverage, middle
@@ -28,6 +30,15 @@ def test_the_cheapest_break_goes_before_any_bound() -> None:
     assert cheapest([cost(9e9), cost(1e9, more=True), None, cost(5e9)]) == cost(5e9)
     assert cheapest([cost(9e9, more=True), cost(3e9, more=True)]) == cost(3e9, more=True)
     assert cheapest([None]) is None
+
+
+def test_what_came_to_its_own_end_bounds_no_price() -> None:
+    ended, lost = (
+        replace(cost(f, more=True), **kind)
+        for f, kind in ((1e9, {"ended": True}), (2e9, {"lost": True}))
+    )
+    assert cheapest([ended, lost, cost(7e9, more=True)]) == cost(7e9, more=True)
+    assert cheapest([ended, lost]) == lost
 
 
 def test_leverage_is_what_a_break_costs_more_over_what_the_defence_cost() -> None:

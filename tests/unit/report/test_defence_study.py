@@ -69,13 +69,15 @@ def test_a_free_attack_has_shares_and_no_factor(study: DefenceStudy) -> None:
     assert rows["strong"][-1] == "none"
 
 
-def test_what_ended_by_itself_below_the_controls_cost_bounds_no_factor(locks: ModuleType) -> None:
+def test_what_came_to_its_own_end_bounds_no_factor(locks: ModuleType) -> None:
     def audit(**how):
         return price(locks.results(*(locks.Lock(seed=s, **how) for s in range(3))))
 
     base = audit(opens=16)
     found = study_of(base, [Subject("wall", 0, SPENT, audit(opens=locks.NEVER, ends_at=8))])
     assert cells(found)["wall"]["finetune"] == "unbroken, 0/3"
+    gone = study_of(base, [Subject("gone", 0, SPENT, audit(opens=locks.NEVER, fades=2))])
+    assert cells(gone)["gone"]["finetune"] == "lost, 0/3"
     idle = study_of(base, [Subject("idle", 0, SPENT, audit(unscored=True))])
     assert cells(idle)["idle"]["finetune"] == "–"
 
