@@ -174,7 +174,7 @@ def test_once_everyones_own_is_everyones_own() -> None:
 def test_settings_of_both_are_shown_on_one_line() -> None:
     attack = configure("finetune+prefill", {"first.batch": 2})
     assert unusual("finetune+prefill", plain(attack)) == {"first.batch": 2}
-    assert settings(plain(attack)) == "first.batch=2 first_units=None"
+    assert settings(plain(attack)) == "first.batch=2 first_units=none"
     strange = {"first": {"attack": "not here", "settings": {"rank": 1}}}
     assert settings(strange) == "first.rank=1"
 
