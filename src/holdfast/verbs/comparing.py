@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from holdfast.core import Results
 from holdfast.verbs.auditing import read
@@ -51,9 +51,19 @@ def compare(
     return found
 
 
+def _name(results: Results) -> str:
+    """The model's name; of a hardened one what it was made of, since its folder says little."""
+    recipe: Any = results.manifest.get("hardened")
+    if isinstance(recipe, Mapping):
+        made = cast("Mapping[str, Any]", recipe)
+        if made.get("base") and made.get("stages"):
+            return "+".join([made["base"], *(stage["defence"] for stage in made["stages"])])
+    return results.models[results.target].name
+
+
 def _names(audits: Sequence[tuple[Path, Results]]) -> list[str]:
     """The models' names; with the folder where two have the same."""
-    names = [results.models[results.target].name for _, results in audits]
+    names = [_name(results) for _, results in audits]
     folders = [folder.resolve() for folder, _ in audits]
     short = [f"{name} ({at.name})" for name, at in zip(names, folders, strict=True)]
     whole = [f"{name} ({at})" for name, at in zip(names, folders, strict=True)]
