@@ -39,8 +39,9 @@ from holdfast.price.breach import held_out_breach
 from holdfast.price.curves import Reader, first_reading
 from holdfast.price.exposure import exposure
 from holdfast.report import efficacy_markdown, print_audit
+from holdfast.report.defence_study import SUMMARY, factors, summary
 from holdfast.report.readings import readings_csv
-from holdfast.report.tuning import tuning_json, tuning_markdown
+from holdfast.report.tuning import markdown_table, tuning_json, tuning_markdown
 from holdfast.verbs import CHECKS, finished, plan_defences, read_defences, report
 from holdfast.verbs.studying import write_defences
 from holdfast.verbs.tuning import Trial
@@ -138,6 +139,8 @@ def defences_page(folder: Path) -> None:
     page = (to / "study.md").read_text(encoding="utf-8")
     (to / "study.md").unlink()
     put(DOCS / "defence-study.md", "study", page)
+    for row in found.rows:
+        put(DOCS / "defences" / f"{row.defence}.md", "study", _of_one(found, row.defence))
     digests = [("model", "ledger's digest")]
     for part in done:
         results = _results(part.folder)
@@ -147,6 +150,14 @@ def defences_page(folder: Path) -> None:
     head, *rows = map(_line, digests)
     lines = [head, _line(["---"] * 2), *rows]
     put(DOCS / "defence-study.md", "ledgers", "\n".join(lines) + "\n")
+
+
+def _of_one(found, defence: str) -> str:
+    """What the study says of one defence."""
+    own = next(row for row in summary(found) if row[0] == defence)
+    head, table = factors(found)
+    rows = [["control", *table[0][1:]], *(row for row in table[1:] if row[0] == defence)]
+    return f"{markdown_table(SUMMARY[1:], [own[1:]])}\n\n{markdown_table(head, rows)}\n"
 
 
 def claims_page(folder: Path) -> None:
