@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 from holdfast.price import words
@@ -12,6 +12,9 @@ from holdfast.price.hardening import Break, cheapest, cost_of
 
 _WIDTH, _HEIGHT = 900, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 30, 60
+
+_LETTER = 7.4  # the width of one, about
+_SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1), (1, -2), (1, 2))
 
 Place = Callable[[float], float]
 """Where a value lies on an axis."""
@@ -42,7 +45,9 @@ def defences_svg(study: DefenceStudy) -> str:
         return _HEIGHT - _BOTTOM - (kept - bottom) / (top - bottom) * (_HEIGHT - _TOP - _BOTTOM)
 
     parts = [*_axes(low, high, bottom, top, x, y)]
-    parts += [_mark(name, cost, x(cost.flops), y(kept)) for name, cost, kept in marks]
+    at = [(x(cost.flops), y(kept)) for _, cost, kept in marks]
+    parts += [_mark(name, cost, *where) for (name, cost, _), where in zip(marks, at, strict=True)]
+    parts += _labels([name for name, _, _ in marks], at)
     inside = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
@@ -72,14 +77,40 @@ def _axes(low: int, high: int, bottom: float, top: float, x: Place, y: Place) ->
 
 def _mark(name: str, cost: Break, x: float, y: float) -> str:
     colour = "#7a7a7a" if name == "control" else "#1f5fa8"
-    shape = (
+    return (
         f'<path d="M {x} {y - 6} L {x + 12} {y} L {x} {y + 6} Z" fill="none" stroke="{colour}"'
         ' stroke-width="2"/>'
         if cost.more
         else f'<circle cx="{x}" cy="{y}" r="6" fill="{colour}"/>'
     )
-    label = f'<text x="{x + 15}" y="{y + 4}" fill="#222222">{escape(name)}</text>'
-    return shape + label
+
+
+def _labels(names: Sequence[str], at: Sequence[tuple[float, float]]) -> list[str]:
+    """Each name beside its mark, on the first side where it covers no mark and no other name."""
+    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in at]
+    parts: list[str] = []
+    for name, (x, y) in zip(names, at, strict=True):
+        boxes = [_box(name, x, y, side) for side in _SIDES]
+        free = (i for i, box in enumerate(boxes) if not any(_meet(box, other) for other in taken))
+        chosen = next(free, 0)
+        taken.append(boxes[chosen])
+        left, top, _, _ = boxes[chosen]
+        parts.append(
+            f'<text x="{left:.1f}" y="{top + 12:.1f}" fill="#222222">{escape(name)}</text>'
+        )
+    return parts
+
+
+def _box(name: str, x: float, y: float, side: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a name so many sides across and down from its mark."""
+    width, (across, down) = _LETTER * len(name), side
+    left = x - width / 2 + across * (width / 2 + 14)
+    top = y - 8 + down * 16
+    return left, top, left + width, top + 16
+
+
+def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:
