@@ -73,3 +73,17 @@ def test_every_preset_has_its_tuning() -> None:
         except SpecError:
             continue
         assert (ROOT / "docs" / "presets" / f"{name}.json").exists()
+
+
+def test_the_study_of_defences_has_every_defence_and_its_readings() -> None:
+    folder = ROOT / "docs" / "defence-study"
+    found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    counted = {row["defence"]: row["models"] for row in found["defences"]}
+    assert set(counted) == {p.stem for p in (ROOT / "src/holdfast/defences").glob("[!_]*.py")}
+    page = (ROOT / "docs" / "defence-study.md").read_text(encoding="utf-8")
+    for name, models in counted.items():
+        assert f"| {name} | {models} |" in page
+        for seed in range(models):
+            rows = gzip.decompress((folder / f"{name}-{seed}.csv.gz").read_bytes()).splitlines()
+            assert len({row.split(b",")[0] for row in rows[1:]}) >= 117
+            assert f"`{name}-{seed}`" in page
