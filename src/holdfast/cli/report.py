@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from holdfast.price import PricedAudit
     from holdfast.verbs import Terms
 
 app = typer.Typer(add_completion=False)
@@ -55,12 +56,9 @@ def report(  # noqa: PLR0913 - each parameter is an option of the command
     Without a format it writes report.html, report.json and the card, and prints the table. md is
     the card; csv and parquet have a row for each reading, for plots of your own.
     """
-    from rich.console import Console
-
     from holdfast import verbs
     from holdfast.cli.text import safe
     from holdfast.core import SpecError
-    from holdfast.report import print_audit, print_economics, to_json
 
     terms: Terms = {
         "tau": tau, "delta": delta, "model_size": model_size, "personas": personas,
@@ -72,10 +70,20 @@ def report(  # noqa: PLR0913 - each parameter is an option of the command
         for path in verbs.export(folder, formats, out, **terms):
             typer.echo(safe(str(path)))
         return
-    priced = verbs.report(folder, out, **terms)
+    _print(verbs.report(folder, out, **terms), out or folder, as_json=as_json)
+
+
+def _print(priced: PricedAudit, folder: Path, *, as_json: bool) -> None:
+    """The tables and where the report is, or the report as JSON."""
+    from rich.console import Console
+
+    from holdfast.cli.text import safe
+    from holdfast.report import print_audit, print_economics, to_json
+
     if as_json:
         typer.echo(json.dumps(to_json(priced), ensure_ascii=False, allow_nan=False))
-    else:
-        print_audit(priced, Console())
-        print_economics(priced, Console())
-        typer.echo(f"\nThe report: {safe(str((out or folder) / 'report.html'))}")
+        return
+    console = Console()
+    print_audit(priced, console)
+    print_economics(priced, console)
+    typer.echo(f"\nThe report: {safe(str(folder / 'report.html'))}")
