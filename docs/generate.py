@@ -44,7 +44,7 @@ from holdfast.report.readings import readings_csv
 from holdfast.report.tuning import markdown_table, tuning_json, tuning_markdown
 from holdfast.verbs import CHECKS, finished, plan_defences, read_defences, report
 from holdfast.verbs.studying import write_defences
-from holdfast.verbs.tuning import Trial
+from holdfast.verbs.tuning import Trial, best
 
 DOCS = Path(__file__).resolve().parent
 WIDTH = 100
@@ -108,11 +108,10 @@ def presets_page(*folders: Path) -> None:
     for folder in folders:
         name = folder.name.removesuffix(".tuning")
         trials = [Trial(**row) for row in json.loads((folder / "tuning.json").read_text("utf-8"))]
-        kept = [trial for trial in trials if trial.shortfall <= 0]
         found = SimpleNamespace(
             base=exposure(_results(folder / "base")),
             trials=trials,
-            winner=min(kept, key=lambda trial: (trial.exposure, trial.flops)),
+            winner=best(trials, name),
             reported=price(_results(folder / "held-out-hardened")),
             reported_base=price(_results(folder / "held-out-base")),
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from holdfast.core import HoldfastError, Seed, SpecError, canonical_json, plain
 from holdfast.core.registry import find
-from holdfast.engine import configure, load_suite, parse_method, spelled
+from holdfast.engine import CONTROL, choose, configure, load_suite, parse_method, spelled
 from holdfast.engine.presets import DEVELOPMENT
 from holdfast.engine.suggest import Tried, suggest
 from holdfast.verbs.auditing import measure
@@ -69,9 +69,12 @@ class Tuned:
 
 def held_out_attacks() -> list[str]:
     """The attacks of the suite `standard` that share no family with those of development."""
-    near = {parse_method(text)[0] for text in DEVELOPMENT} | {"abliterate_search"}
-    names = [entry.name for entry in load_suite("standard").attacks]
-    return [name for name in names if not near & set(name.split("+"))]
+    from holdfast.price.families import unseen
+
+    chosen = choose(load_suite("standard"), None, None)
+    settings = {one.name: plain(one.attack) for one in chosen if one.name != CONTROL}
+    apart = unseen(settings, [parse_method(text)[0] for text in DEVELOPMENT])
+    return [name for name in settings if name in apart]
 
 
 def tune(
@@ -117,7 +120,7 @@ def tune(
     while len(done) < trials:
         done.append(bench.try_one(len(done), done, base))
         bench.keep(done)
-    winner = _best(done, name)
+    winner = best(done, name)
     made = bench.winner(winner, out)
     attacks, seeds = held_out_attacks(), load_suite("standard").seeds
     return Tuned(
@@ -131,7 +134,7 @@ def tune(
     )
 
 
-def _best(done: Sequence[Trial], name: str) -> Trial:
+def best(done: Sequence[Trial], name: str) -> Trial:
     """The least exposed of those that keep enough usefulness."""
     kept = [trial for trial in done if trial.shortfall <= 0]
     if not kept:
