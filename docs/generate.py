@@ -34,10 +34,10 @@ from holdfast.core import canonical_json, plain
 from holdfast.engine import CONTROL, FILE, Ledger, choose, load_suite
 from holdfast.organism.check import check
 from holdfast.price import Threshold, Verdict, efficacy, price
-from holdfast.price.arms import ledger_digest
 from holdfast.price.breach import held_out_breach
 from holdfast.price.curves import Reader, first_reading
 from holdfast.price.exposure import exposure
+from holdfast.price.study.arms import ledger_digest
 from holdfast.report import efficacy_markdown, print_audit
 from holdfast.report.defence_study import SUMMARY, factors, summary
 from holdfast.report.readings import readings_csv

@@ -10,7 +10,7 @@ from tests.golden.locks import Lock, results
 
 from holdfast.core import Reading, Record, Results
 from holdfast.engine.study import Hypothesis, Member, Selection, Study
-from holdfast.price.arms import Audited, audited
+from holdfast.price.study.arms import Audited, audited
 
 NEVER = 10**9
 FINETUNE = Selection("finetune", {})

@@ -21,6 +21,9 @@ LEVELS = [
 ]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 METHOD_ROOMS = {"attacks", "defences", "measures"}
+ABOVE_THEIR_ROOM = {("price", "study"), ("price", "soundness")}
+BELOW_THEIR_ROOM = {("price", "statistics")}
+"""Rooms within a room: those that its own files never import, and those that import none of them."""
 
 
 def imports_of(tree: ast.Module) -> list[str]:
@@ -54,6 +57,20 @@ def violations(source: Path) -> list[str]:
     return bad
 
 
+def inner_violations(source: Path) -> list[str]:
+    bad = []
+    for path in sorted(source.rglob("*.py")):
+        here = path.relative_to(source).with_suffix("").parts
+        for name in imports_of(ast.parse(path.read_text())):
+            parts = tuple(name.split(".")[1:])
+            inner = parts[:2]
+            if not parts or here[0] != parts[0] or here[:2] == inner:
+                continue
+            if inner in ABOVE_THEIR_ROOM or here[:2] in BELOW_THEIR_ROOM:
+                bad.append(f"{'/'.join(here)} imports {name}")
+    return bad
+
+
 def test_every_room_has_a_level() -> None:
     rooms = {p.name for p in SOURCE.iterdir() if (p / "__init__.py").exists()}
     modules = {p.stem for p in SOURCE.glob("*.py")} - {"__init__", "__main__"}
@@ -62,6 +79,19 @@ def test_every_room_has_a_level() -> None:
 
 def test_arrows_point_down() -> None:
     assert violations(SOURCE) == []
+
+
+def test_arrows_point_down_within_a_room() -> None:
+    assert inner_violations(SOURCE) == []
+    assert all((SOURCE.joinpath(*inner)).is_dir() for inner in ABOVE_THEIR_ROOM | BELOW_THEIR_ROOM)
+
+
+def test_the_reader_of_inner_arrows_sees_both_kinds(tmp_path: Path) -> None:
+    for folder in ("study", "statistics"):
+        (tmp_path / "price" / folder).mkdir(parents=True)
+    (tmp_path / "price" / "cost.py").write_text("import holdfast.price.study.arms\n")
+    (tmp_path / "price" / "statistics" / "s.py").write_text("import holdfast.price.cost\n")
+    assert len(inner_violations(tmp_path)) == 2
 
 
 def test_the_reader_of_arrows_sees_upward_and_sideways_ones(tmp_path: Path) -> None:

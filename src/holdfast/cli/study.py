@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from holdfast.engine import Progress
-    from holdfast.price.defence_study import DefenceStudy
-    from holdfast.price.study import StudyFound
+    from holdfast.price.study.defences import DefenceStudy
+    from holdfast.price.study.found import StudyFound
     from holdfast.verbs import Part, Planned, StudyPlan, Watch
 
 _FILE = "run"

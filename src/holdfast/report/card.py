@@ -11,13 +11,14 @@ from holdfast import __version__
 from holdfast.core import Results, digest, plain
 from holdfast.core.registry import names
 from holdfast.price import BOUNDS, AttackPrice, Cost, PricedAudit
-from holdfast.price.arms import ledger_digest
-from holdfast.price.checklist import Run, checklist
-from holdfast.price.context import Context
 from holdfast.price.families import combined, families
-from holdfast.price.hardening import bought
 from holdfast.price.model_price import Cheapest
 from holdfast.price.passages import CostQuantile
+from holdfast.price.soundness.checklist import checklist
+from holdfast.price.soundness.context import Context
+from holdfast.price.soundness.finding import Run
+from holdfast.price.study.arms import ledger_digest
+from holdfast.price.study.hardening import bought
 from holdfast.report.json import finite
 
 SCHEMA_VERSION = 1

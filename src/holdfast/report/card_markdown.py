@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from holdfast.core import Results, shipped
 from holdfast.price import PricedAudit, words
-from holdfast.price.context import Context
+from holdfast.price.soundness.context import Context
 from holdfast.report.card import card_json
 from holdfast.report.text import clean, limits
 

@@ -13,10 +13,10 @@ from rich.text import Text
 from holdfast import __version__
 from holdfast.core import plain
 from holdfast.price import BOUNDS, words
-from holdfast.price.comparing import Compared
-from holdfast.price.side_by_side import Pair, SideBySide
 from holdfast.price.statistics.bootstrap import Interval
 from holdfast.price.statistics.effects import Cost, Effect
+from holdfast.price.study.comparing import Compared
+from holdfast.price.study.side_by_side import Pair, SideBySide
 from holdfast.report.text import clean, limits, one_line
 
 SCHEMA_VERSION = 1

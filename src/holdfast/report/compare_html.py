@@ -8,8 +8,8 @@ from typing import Any
 
 from holdfast.price import PricedAudit
 from holdfast.price.passages import Survival
-from holdfast.price.side_by_side import Pair, SideBySide
 from holdfast.price.statistics.effects import Cost
+from holdfast.price.study.side_by_side import Pair, SideBySide
 from holdfast.report import figures, survival
 from holdfast.report.compare import (
     below,

@@ -12,8 +12,8 @@ from rich.text import Text
 from holdfast import __version__
 from holdfast.core import plain
 from holdfast.price import BOUNDS, words
-from holdfast.price.defence_study import AttackRow, DefenceRow, DefenceStudy
-from holdfast.price.hardening import Break, cost_of
+from holdfast.price.study.defences import AttackRow, DefenceRow, DefenceStudy
+from holdfast.price.study.hardening import Break, cost_of
 from holdfast.report.tuning import markdown_table, price_of
 
 SUMMARY = (
@@ -66,7 +66,7 @@ def defences_json(study: DefenceStudy) -> dict[str, Any]:
 
 def summary(study: DefenceStudy) -> list[list[str]]:
     """A row for each defence, the control first."""
-    from holdfast.price.hardening import cheapest
+    from holdfast.price.study.hardening import cheapest
 
     before = study.control.before
     costs = [cost_of(a) for a in study.control.attacks]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.price import AttackPrice, PricedAudit, words
-from holdfast.price.checklist import Item, Status
 from holdfast.price.passages import Survival
+from holdfast.price.soundness.checklist import Item
+from holdfast.price.soundness.finding import Status
 from holdfast.report.text import limits
 
 RUNS = 5

@@ -11,7 +11,7 @@ from pathlib import Path
 from holdfast.core import HoldfastError, Results
 from holdfast.core.registry import unknown
 from holdfast.price import PricedAudit
-from holdfast.price.context import Context
+from holdfast.price.soundness.context import Context
 from holdfast.report.card import card_json
 from holdfast.report.card_markdown import card_markdown
 from holdfast.report.html import render_html

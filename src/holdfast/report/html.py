@@ -18,9 +18,9 @@ from markupsafe import Markup, escape
 from holdfast import __version__
 from holdfast.core import Results, canonical_json, shipped
 from holdfast.price import BOUNDS, AttackPrice, PricedAudit, Rate, words
-from holdfast.price.checklist import checklist
-from holdfast.price.context import Context
-from holdfast.price.searching import levelling
+from holdfast.price.soundness.checklist import checklist
+from holdfast.price.soundness.context import Context
+from holdfast.price.soundness.searching import levelling
 from holdfast.report import figures, plots, shown, survival
 from holdfast.report.economics import cost_said, search_said, usd_said
 from holdfast.report.first import answers

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from holdfast.price import words
-from holdfast.price.defence_study import DefenceStudy
-from holdfast.price.hardening import Break, cheapest, cost_of
+from holdfast.price.study.defences import DefenceStudy
+from holdfast.price.study.hardening import Break, cheapest, cost_of
 
 _WIDTH, _HEIGHT = 900, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 30, 60

@@ -17,12 +17,12 @@ from holdfast.core import plain
 from holdfast.engine.preregistration import spelled
 from holdfast.engine.study import ACROSS, DISPERSAL, Hypothesis
 from holdfast.price import BOUNDS, words
-from holdfast.price.arms import Audited
-from holdfast.price.comparing import Compared, price_of_model
-from holdfast.price.relating import Related
 from holdfast.price.statistics.effects import Effect
-from holdfast.price.study import StudyFound
-from holdfast.price.verdicts import Decision, Ruling
+from holdfast.price.study.arms import Audited
+from holdfast.price.study.comparing import Compared, price_of_model
+from holdfast.price.study.found import StudyFound
+from holdfast.price.study.relating import Related
+from holdfast.price.study.verdicts import Decision, Ruling
 from holdfast.report.compare import cost_text, difference_text, factor_text, interval_text, p_text
 from holdfast.report.text import clean
 

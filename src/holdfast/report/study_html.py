@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.price.study import StudyFound
+from holdfast.price.study.found import StudyFound
 from holdfast.report.html import rendered
 from holdfast.report.study import TELLS, below, planned, sections, verdicts_line
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from holdfast.core import plain
 from holdfast.price import PricedAudit, words
 from holdfast.price.exposure import Exposure
-from holdfast.price.hardening import Bought, Break, bought
+from holdfast.price.study.hardening import Bought, Break, bought
 
 
 class Found(Protocol):

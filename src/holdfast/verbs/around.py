@@ -14,7 +14,7 @@ from holdfast.engine.scan import kept_texts, weight_files
 
 if TYPE_CHECKING:
     from holdfast.price import PricedAudit
-    from holdfast.price.context import Context, Registered, Stated
+    from holdfast.price.soundness.context import Context, Registered, Stated
 
 STATED = "card.toml"
 """Beside the ledger: what people say of the model and its evaluation."""
@@ -36,7 +36,7 @@ def context_of(
         SpecError: card.toml says something that is not asked for. DataMissing: it is no TOML.
         LedgerError: a plan was changed since it was registered.
     """
-    from holdfast.price.context import Context, Outputs
+    from holdfast.price.soundness.context import Context, Outputs
 
     if texts is None:
         with Ledger(folder / FILE, read_only=True) as ledger:
@@ -56,7 +56,7 @@ def stated(file: Path) -> Stated:
         SpecError: a key that is not asked for, or a value that is no text.
         DataMissing: it is no TOML.
     """
-    from holdfast.price.context import Stated
+    from holdfast.price.soundness.context import Stated
 
     if not file.is_file():
         return Stated()
@@ -79,7 +79,7 @@ def stated(file: Path) -> Stated:
 
 def registered(folder: Path) -> Registered | None:
     """The plan of the study that an audit is part of: kept in its folder, or in the one above."""
-    from holdfast.price.context import Registered
+    from holdfast.price.soundness.context import Registered
 
     for place in (folder, folder.resolve().parent):
         plan = preregistration.read(place)

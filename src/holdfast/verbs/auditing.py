@@ -19,7 +19,7 @@ from holdfast.verbs.places import Loader, made_by, public, writable
 if TYPE_CHECKING:
     from holdfast.models import Handle
     from holdfast.price import Efficacy, PricedAudit
-    from holdfast.price.context import Context
+    from holdfast.price.soundness.context import Context
 
 MODEL = "organism:refusing"
 DOMAIN = "organism"

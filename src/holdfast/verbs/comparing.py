@@ -11,7 +11,7 @@ from holdfast.core import Results
 from holdfast.verbs.auditing import read
 
 if TYPE_CHECKING:
-    from holdfast.price.side_by_side import SideBySide
+    from holdfast.price.study.side_by_side import SideBySide
 
 
 def compare(
@@ -35,8 +35,8 @@ def compare(
     """
     read_from = [(Path(folder), read(folder)) for folder in folders]
 
-    from holdfast.price.arms import audited
-    from holdfast.price.side_by_side import side_by_side
+    from holdfast.price.study.arms import audited
+    from holdfast.price.study.side_by_side import side_by_side
 
     named = zip(_names(read_from), read_from, strict=True)
     models = [audited(name, name, results, tau=tau, delta=delta) for name, (_, results) in named]

@@ -20,8 +20,8 @@ from holdfast.verbs.study_specs import study_spec
 
 if TYPE_CHECKING:
     from holdfast.engine.dispersal import Dispersal
-    from holdfast.price.arms import Audited
-    from holdfast.price.study import StudyFound
+    from holdfast.price.study.arms import Audited
+    from holdfast.price.study.found import StudyFound
 
 CLAIMS = "engine/claims.toml"
 
@@ -98,7 +98,7 @@ def run_study(
     Raises:
         HoldfastError, Interrupted, Diverged: as `harden` and `audit`; another plan was registered.
     """
-    from holdfast.price.study import found_of
+    from holdfast.price.study.found import found_of
 
     writable(asked.folder)
     registered = register(asked.folder, asked.spec, _trials(asked.parts), amend=amend)
@@ -205,7 +205,7 @@ def _trials(parts: Sequence[Part]) -> int:
 
 
 def _audited(asked: Planned, part: Part) -> Audited:
-    from holdfast.price.arms import audited
+    from holdfast.price.study.arms import audited
 
     member = next(m for m in asked.study.members if m.name == part.name)
     return audited(

@@ -24,7 +24,7 @@ from holdfast.verbs.parts import (
 from holdfast.verbs.parts import finished as finished_parts
 
 if TYPE_CHECKING:
-    from holdfast.price.defence_study import DefenceStudy
+    from holdfast.price.study.defences import DefenceStudy
 
 SUITE = "standard"
 ATTACK_SEEDS, DEFENCE_SEEDS = 5, 2
@@ -131,7 +131,7 @@ def write_defences(found: DefenceStudy, folder: Path) -> None:
 def read_defences(study: StudyPlan, parts: Sequence[Part]) -> DefenceStudy:
     """What the finished `parts` say, the control among them; nothing is run."""
     from holdfast.price import price
-    from holdfast.price.defence_study import Subject, study_of
+    from holdfast.price.study.defences import Subject, study_of
 
     def priced(part: Part) -> Any:
         return price(results_of(part))

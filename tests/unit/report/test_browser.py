@@ -17,8 +17,8 @@ from tests.chromium import Browser, find
 from holdfast.core import Outcome, Results
 from holdfast.engine import FILE, Ledger
 from holdfast.price import price
-from holdfast.price.arms import audited
-from holdfast.price.side_by_side import side_by_side
+from holdfast.price.study.arms import audited
+from holdfast.price.study.side_by_side import side_by_side
 from holdfast.report import render_html
 from holdfast.report.compare_html import render_comparison
 

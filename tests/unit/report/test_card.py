@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 
 from holdfast.core import Outcome, Results, shipped
 from holdfast.price import BOUNDS, price
-from holdfast.price.context import Context, Outputs, Registered, Stated
+from holdfast.price.soundness.context import Context, Outputs, Registered, Stated
 from holdfast.report.card import card_json, expiry
 from holdfast.report.card_markdown import card_markdown
 

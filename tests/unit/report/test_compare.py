@@ -13,8 +13,8 @@ from rich.console import Console
 from tests.unit.report.test_report import HOSTILE, Page, figures_of
 
 from holdfast.core import Results
-from holdfast.price.arms import audited
-from holdfast.price.side_by_side import SideBySide, side_by_side
+from holdfast.price.study.arms import audited
+from holdfast.price.study.side_by_side import SideBySide, side_by_side
 from holdfast.report.compare import comparison_json, print_comparison
 from holdfast.report.compare_html import render_comparison
 

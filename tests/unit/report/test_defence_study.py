@@ -12,7 +12,7 @@ from rich.console import Console
 
 from holdfast.core import Spend
 from holdfast.price import price
-from holdfast.price.defence_study import DefenceStudy, Subject, study_of
+from holdfast.price.study.defences import DefenceStudy, Subject, study_of
 from holdfast.report.defence_study import (
     defences_json,
     defences_markdown,

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.core import Outcome
 from holdfast.price import price
-from holdfast.price.checklist import checklist
+from holdfast.price.soundness.checklist import checklist
 from holdfast.report.first import Answer, answers, cheapest
 
 

@@ -14,7 +14,7 @@ from holdfast.core import Outcome
 from holdfast.engine.preregistration import register
 from holdfast.engine.study import Comparison, Hypothesis, Relation, Selection
 from holdfast.price import BOUNDS
-from holdfast.price.study import StudyFound, found_of
+from holdfast.price.study.found import StudyFound, found_of
 from holdfast.report.study import (
     TELLS,
     decided_by,

@@ -10,7 +10,7 @@ from tests.chromium import Browser, find
 from tests.unit.report.test_report import Page
 from tests.unit.report.test_study import MODELS, made
 
-from holdfast.price.study import StudyFound
+from holdfast.price.study.found import StudyFound
 from holdfast.report.study import TELLS, sections, verdicts_line
 from holdfast.report.study_html import render_study
 

@@ -11,7 +11,7 @@ from tests.ledgers import write_ledger
 
 from holdfast.core import DataMissing, SpecError
 from holdfast.engine import preregistration
-from holdfast.price.context import Stated
+from holdfast.price.soundness.context import Stated
 from holdfast.verbs.around import context_of, stated
 from holdfast.verbs.places import made_by
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from holdfast.engine.study import Relation, Resistance, Selection, Study
-from holdfast.price.arms import Audited, apart, arm, median_cost, pooled
-from holdfast.price.comparing import PRICE
 from holdfast.price.statistics.effects import Cost
 from holdfast.price.statistics.minimum import Cell
 from holdfast.price.statistics.relations import (
@@ -24,6 +22,8 @@ from holdfast.price.statistics.relations import (
     kendall,
 )
 from holdfast.price.statistics.survival import Passage
+from holdfast.price.study.arms import Audited, apart, arm, median_cost, pooled
+from holdfast.price.study.comparing import PRICE
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from holdfast.core import SpecError, canonical_json
 from holdfast.engine.study import Comparison, Selection
-from holdfast.price.arms import Audited
-from holdfast.price.comparing import Compared, adjusted, compare
+from holdfast.price.study.arms import Audited
+from holdfast.price.study.comparing import Compared, adjusted, compare
 
 
 @dataclass(frozen=True)

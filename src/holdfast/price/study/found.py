@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from holdfast.engine.preregistration import Preregistration
 from holdfast.engine.study import Study
-from holdfast.price.arms import Audited
-from holdfast.price.comparing import Compared, adjusted, compare_all
-from holdfast.price.relating import Related, relate_all
-from holdfast.price.verdicts import Decision, decide_all
+from holdfast.price.study.arms import Audited
+from holdfast.price.study.comparing import Compared, adjusted, compare_all
+from holdfast.price.study.relating import Related, relate_all
+from holdfast.price.study.verdicts import Decision, decide_all
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tests.studies import FINETUNE, NEVER, locks, model
 from holdfast.core import Spend
 from holdfast.engine.dispersal import Dispersal, Draw
 from holdfast.engine.study import Relation
-from holdfast.price.relating import log_resistance, points, relate
+from holdfast.price.study.relating import log_resistance, points, relate
 
 BY_ATTACK = Relation("r", "refusal_margin", (FINETUNE,), ())
 BY_PRICE = Relation("r", "refusal_margin", (), ())

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from holdfast.core import Results, SpecError, SplitIndex
-from holdfast.price.arms import Audited, audited
-from holdfast.price.side_by_side import side_by_side
+from holdfast.price.study.arms import Audited, audited
+from holdfast.price.study.side_by_side import side_by_side
 
 MANIFEST: Mapping[str, Any] = {"suite": {"name": "quick", "version": 3}}
 

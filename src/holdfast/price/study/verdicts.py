@@ -18,9 +18,6 @@ from scipy.stats import t as student
 from holdfast.core import Seed
 from holdfast.engine.dispersal import Dispersal, bounded
 from holdfast.engine.study import ACROSS, DISPERSAL, Hypothesis, Relation, Selection, Study
-from holdfast.price.arms import Arm, Audited, apart, arm, groups_of, scores_at_end
-from holdfast.price.comparing import price_of_model
-from holdfast.price.relating import points
 from holdfast.price.statistics.bootstrap import two_way
 from holdfast.price.statistics.effects import (
     Cost,
@@ -33,6 +30,9 @@ from holdfast.price.statistics.effects import (
     units_needed,
 )
 from holdfast.price.statistics.relations import MINIMUM
+from holdfast.price.study.arms import Arm, Audited, apart, arm, groups_of, scores_at_end
+from holdfast.price.study.comparing import price_of_model
+from holdfast.price.study.relating import points
 
 _SEED = Seed(0).fork("verdicts")
 

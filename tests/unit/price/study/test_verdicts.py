@@ -11,7 +11,7 @@ from tests.studies import FINETUNE, NEVER, hypothesis, locks, model, named, stud
 from holdfast.core import Outcome
 from holdfast.engine.dispersal import Dispersal, Draw
 from holdfast.engine.study import Selection
-from holdfast.price.verdicts import Decision, Ruling, decide
+from holdfast.price.study.verdicts import Decision, Ruling, decide
 
 SUPPORTED, REFUTED, OPEN = Ruling
 

@@ -11,9 +11,10 @@ import pytest
 
 from holdfast.core import Outcome, Reading, Record, Results, SplitIndex
 from holdfast.price import PricedAudit, price
-from holdfast.price.checklist import ITEMS, Item, Status, checklist
-from holdfast.price.context import Context, Outputs, Registered
-from holdfast.price.sound_numbers import PROFILED
+from holdfast.price.soundness.checklist import ITEMS, Item, checklist
+from holdfast.price.soundness.context import Context, Outputs, Registered
+from holdfast.price.soundness.finding import Status
+from holdfast.price.soundness.numbers import PROFILED
 
 MET, NOT, BESIDE = Status.MET, Status.NOT_MET, Status.NOT_APPLICABLE
 PLAN = Registered("c" * 64, "2026-11-27T08:00:00Z", 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast.core import Spend
 from holdfast.price import AttackPrice, SettingResult, price
-from holdfast.price.searching import expected_best, levelling
+from holdfast.price.soundness.searching import expected_best, levelling
 from holdfast.price.statistics import best_of
 from holdfast.price.statistics.plateau import plateau
 

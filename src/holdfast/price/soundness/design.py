@@ -8,10 +8,10 @@ from statistics import median_high
 from typing import Any, cast
 
 from holdfast.price.audit import AttackPrice, PricedAudit
-from holdfast.price.checklist import Check, Finding, Run, beside, lacking, met, verdict
 from holdfast.price.economics import CANDIDATE
 from holdfast.price.families import BASIS, TUNING, combined, families
-from holdfast.price.searching import levelling
+from holdfast.price.soundness.finding import Check, Finding, Run, beside, lacking, met, verdict
+from holdfast.price.soundness.searching import levelling
 from holdfast.price.words import count
 
 STUDIES, SEEDS, MARGIN = 5, 5, 10

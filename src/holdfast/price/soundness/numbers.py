@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from holdfast.core import Reading, Record
 from holdfast.price.audit import AttackPrice
 from holdfast.price.breach import Verdict
-from holdfast.price.checklist import Check, Finding, Run, beside, lacking, met, verdict
 from holdfast.price.curves import ordered, scores_of
 from holdfast.price.intervals import Rate
+from holdfast.price.soundness.finding import Check, Finding, Run, beside, lacking, met, verdict
 
 TASKS, TEMPLATES, AGREES = 2, 2, 0.05
 PROFILED = "profiler_flops_ratio"

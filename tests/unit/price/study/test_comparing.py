@@ -10,8 +10,8 @@ from tests.studies import FINETUNE, NEVER, locks, model, named, study
 
 from holdfast.core import Outcome
 from holdfast.engine.study import Comparison, Member
-from holdfast.price.arms import ledger_digest
-from holdfast.price.comparing import adjusted, compare, compare_all, pairs, price_of_model
+from holdfast.price.study.arms import ledger_digest
+from holdfast.price.study.comparing import adjusted, compare, compare_all, pairs, price_of_model
 
 BY_ATTACK = Comparison("b on a", "a", "b", FINETUNE)
 BY_PRICE = Comparison("prices", "a", "b", None)

@@ -11,7 +11,13 @@ import numpy as np
 
 from holdfast.core import Seed
 from holdfast.engine.study import Comparison, Selection, Study
-from holdfast.price.arms import (
+from holdfast.price.statistics.bootstrap import Interval, two_way_difference
+from holdfast.price.statistics.detectable import detectable_fold, detectable_with_seeds
+from holdfast.price.statistics.effects import Cost, Effect, ratio
+from holdfast.price.statistics.minimum import Cell, Minimum, minimum
+from holdfast.price.statistics.permutation import LogRank, holm, permutation_log_rank
+from holdfast.price.statistics.survival import Passage
+from holdfast.price.study.arms import (
     Arm,
     Audited,
     Scores,
@@ -21,12 +27,6 @@ from holdfast.price.arms import (
     median_cost,
     scores_at_end,
 )
-from holdfast.price.statistics.bootstrap import Interval, two_way_difference
-from holdfast.price.statistics.detectable import detectable_fold, detectable_with_seeds
-from holdfast.price.statistics.effects import Cost, Effect, ratio
-from holdfast.price.statistics.minimum import Cell, Minimum, minimum
-from holdfast.price.statistics.permutation import LogRank, holm, permutation_log_rank
-from holdfast.price.statistics.survival import Passage
 
 LOG_SD = 0.6
 """Standard deviation of log cost between runs that is assumed where runs do not show it."""

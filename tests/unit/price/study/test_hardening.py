@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from holdfast.price.hardening import Bought, Break, _bought, cheapest, leverage, middle
+from holdfast.price.study.hardening import Bought, Break, _bought, cheapest, leverage, middle
 
 
 def cost(flops: float, more: bool = False, broken: int = 3) -> Break:

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from holdfast.core import Spend
 from holdfast.price.audit import PricedAudit
-from holdfast.price.hardening import Bought, Break, bought, cheapest, leverage, middle
+from holdfast.price.study.hardening import Bought, Break, bought, cheapest, leverage, middle
 
 
 @dataclass(frozen=True)

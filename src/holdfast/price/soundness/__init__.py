@@ -1,0 +1,1 @@
+"""Whether an evaluation can tell what it says: a checklist, answered by the run itself."""

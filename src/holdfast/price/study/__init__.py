@@ -1,0 +1,1 @@
+"""Several models: comparisons, relations, verdicts, what defences bought."""
