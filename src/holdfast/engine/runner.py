@@ -49,6 +49,7 @@ Answers = tuple[Mapping[str, tuple[Score, ...]], tuple[Completion, ...]]
 """One split's scores by measure, and what was said."""
 
 _MESSAGE = 2_000  # characters kept of an error
+_PROFILED = 4  # prompts of the pass that a profiler watches
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,19 @@ class Runner:
         trial.readings.append(Reading(0, 0, Spend(), scores))
         if spec.attack == CONTROL:
             trial.completions[0] = completions
-            for split, tokens in self._panel.prompt_tokens(self._target).items():
-                self._target.meter.note(f"prompt_tokens:{split}", tokens)  # what a look costs
+            self._note_what_bills_rest_on()
+
+    def _note_what_bills_rest_on(self) -> None:
+        """What a look costs, and how far the meter's formula is from what a profiler sees."""
+        from holdfast.models.profiler import profiled_ratio
+
+        meter = self._target.meter
+        for split, tokens in self._panel.prompt_tokens(self._target).items():
+            meter.note(f"prompt_tokens:{split}", tokens)
+        asked = [item.messages for item in self._panel.items["held_out"][:_PROFILED]]
+        ratio = profiled_ratio(self._target, asked)
+        if ratio is not None:
+            meter.note("profiler_flops_ratio", ratio)
 
     def _measure(self, tampered: Handle, trial: _Trial, spend: Spend) -> None:
         """A reading of the tampered model on the splits of every reading."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.core import Seed
+from holdfast.core import Outcome, Seed
 from holdfast.price.breach import Threshold, Verdict
 from holdfast.price.cost import Cost, Pricing, dearness
 from holdfast.price.selection import Judged
@@ -64,8 +64,9 @@ class Survival:
             stopped by a laxer bar or ended unconfirmed, of which no end is known.
         budget: B, the declared budget in FLOPs. followed: the least spend up to which a run that
             did not break was followed; B where all broke.
-        passages: each run. right, left: the share still unbroken, with breaks at the first
-            reading that shows them and at the one before.
+        passages: each run. ended: how many came to the attack's own end unbroken.
+        right, left: the share still unbroken, with breaks at the first reading that shows them
+            and at the one before.
         break_probability: F(B). Its interval allows each run without a known end either.
         c10, c50: the cheap tail, and the median.
         restricted_mean: RMC(B), the mean spend up to a break or the budget. restricted_mean_log:
@@ -79,6 +80,7 @@ class Survival:
     budget: float
     followed: float
     passages: tuple[Passage, ...]
+    ended: int
     right: Steps
     left: Steps
     break_probability: Proportion
@@ -92,7 +94,7 @@ class Survival:
     @property
     def cell(self) -> Cell:
         """As the least over attacks wants it."""
-        return Cell(self.passages, self.budget, self.followed)
+        return Cell(self.passages, self.budget, self.followed, self.ended)
 
 
 def survival(trials: Sequence[Judged], bar: Threshold, pricing: Pricing) -> Survival | None:
@@ -110,7 +112,8 @@ def survival(trials: Sequence[Judged], bar: Threshold, pricing: Pricing) -> Surv
     found = tuple(passage(t, bar, budget) for t in runs)
     followed = _followed(runs, budget)
     curves, collapse = kaplan_meier(found, budget), collapse_incidence(found, budget)
-    cell = Cell(found, budget, followed)
+    ended = sum(_ended(t) for t in runs)
+    cell = Cell(found, budget, followed, ended)
     # Where every run was followed these are the shares of the runs.
     broke = sum(p.at is not None for p in found)
     lost = sum(p.collapsed is not None for p in found)
@@ -121,6 +124,7 @@ def survival(trials: Sequence[Judged], bar: Threshold, pricing: Pricing) -> Surv
         budget=budget,
         followed=followed,
         passages=found,
+        ended=ended,
         right=curves.right,
         left=curves.left,
         break_probability=_share(1.0 - curves.right.end, broke, unfollowed, len(runs)),
@@ -153,6 +157,12 @@ def _open(trial: Judged) -> bool:
         return False
     points = trial.curve.tampered
     return breach.cut_short or (bool(points) and breach.bound.flops < points[-1].spend.flops)
+
+
+def _ended(trial: Judged) -> bool:
+    """Whether the run came to the attack's own end, and that end is known not to be a break."""
+    unbroken = trial.breach.verdict is Verdict.UNBROKEN and not _open(trial)
+    return unbroken and trial.curve.record.outcome is Outcome.DONE
 
 
 def _budget(trial: Judged) -> float:

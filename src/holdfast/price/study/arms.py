@@ -183,11 +183,12 @@ def arm(model: Audited, what: Selection) -> Arm:
     same = alike(counted)
     runs = [_exactly(one, seed) for one, seed in zip(found.survival.passages, counted, strict=True)]
     seeds = counted[:1] if same else counted
+    cell = found.survival.cell
     return Arm(
         model=model.name,
         attack=what.text,
         version=found.version,
-        cell=replace(found.survival.cell, passages=tuple(runs[: len(seeds)])),
+        cell=replace(cell, passages=tuple(runs[: len(seeds)]), ended=min(cell.ended, len(seeds))),
         alike=same,
         reason=None,
         keys=tuple(s.key for s in seeds),

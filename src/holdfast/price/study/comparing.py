@@ -221,17 +221,21 @@ def _as_cost(price: Minimum) -> Cost | None:
 def _by_seed(arms: Sequence[Arm]) -> Cell:
     """For each seed the cheapest break by any attack; attacks without a seed count for all.
 
-    Where no attack broke, the run is followed as far as the one that was followed least.
+    Where no attack broke, the run is followed as far as the one that was followed least; attacks
+    that could break nothing with more are left out, or the longest of them stands for all.
     """
+    alive = [one for one in arms if not one.cell.closed]
+    if not alive:
+        return max(arms, key=lambda one: one.cell.followed).cell
     found: list[Passage] = []
-    for seed in range(max(len(one.passages) for one in arms)):
-        row = [one.passages[0 if one.alike else min(seed, len(one.passages) - 1)] for one in arms]
+    for seed in range(max(len(one.passages) for one in alive)):
+        row = [one.passages[0 if one.alike else min(seed, len(one.passages) - 1)] for one in alive]
         broke = [p for p in row if p.at is not None]
         bounds = [p.bound for p in row if p.collapsed is None]
         least = min(broke, key=lambda p: p.at or 0.0, default=None)
         found.append(least or Passage(0.0, None, min(bounds or [p.bound for p in row])))
-    budget = max(one.cell.budget for one in arms)
-    return Cell(tuple(found), budget, min(one.cell.followed for one in arms))
+    budget = max(one.cell.budget for one in alive)
+    return Cell(tuple(found), budget, min(one.cell.followed for one in alive))
 
 
 def _broken(runs: Sequence[Passage]) -> int:

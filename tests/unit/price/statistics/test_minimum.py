@@ -49,6 +49,30 @@ def test_a_short_unbroken_attack_may_be_cheaper() -> None:
     assert followed is not None and followed.may_be_cheaper == ()
 
 
+def test_what_a_failed_attack_cost_is_no_bound() -> None:
+    # One template was tried, at no cost, and failed; only fine-tuning might yet break it.
+    tried = Cell([Passage(0, None, 0.0)] * 5, 0.0, 0.0, ended=5)
+    tuned = cell(*[None] * 5)
+    found = minimum({"template": tried, "finetune": tuned}, 0.5, SEED)
+    assert found is not None and found.above == 64 and found.low == 64
+    broken = minimum({"template": tried, "finetune": cell(*[32.0] * 5)}, 0.5, SEED)
+    assert broken is not None and (broken.cost, broken.low) == (32, 16)
+    assert broken.may_be_cheaper == ()
+
+
+def test_where_every_attack_came_to_its_end_the_longest_is_the_bound() -> None:
+    ended = {str(end): Cell([Passage(0, None, end)] * 5, end, end, ended=5) for end in (0.0, 8.0)}
+    found = minimum(ended, 0.5, SEED)
+    assert found is not None and found.above == 8
+
+
+def test_one_run_that_may_yet_break_keeps_an_attack_open() -> None:
+    runs = [Passage(0, None, 4.0)] * 5
+    assert not Cell(runs, 4.0, 4.0, ended=4).closed
+    assert not Cell([*runs[:4], Passage(1, 2, 2)], 4.0, 4.0, ended=4).closed
+    assert Cell([*runs[:4], Passage(0, None, 4.0, 2.0)], 4.0, 4.0, ended=4).closed
+
+
 def test_a_run_cut_short_leaves_its_attack_open() -> None:
     # Stopped at 8 by a laxer bar, it may have broken at 9: then the median is not 32 but less.
     short = Cell([Passage(0, None, 8), Passage(16, 32, 32), Passage(0, None, 64)], 64, 64)
