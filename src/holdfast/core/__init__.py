@@ -1,7 +1,14 @@
 """Types, protocols, errors, seeds and canonical JSON: what every other room speaks. No torch."""
 
 from holdfast.core.canonical import canonical_json, digest, digest_file, plain
-from holdfast.core.errors import DataMissing, Diverged, HoldfastError, LedgerError, SpecError
+from holdfast.core.errors import (
+    DataMissing,
+    Diverged,
+    HoldfastError,
+    LedgerError,
+    SpecError,
+    unwritable,
+)
 from holdfast.core.items import Completion, Item, Message, Score
 from holdfast.core.protocols import (
     Access,
@@ -31,5 +38,5 @@ __all__ = [
     "HoldfastError", "Info", "Item", "LedgerError", "Measure", "MeasureInfo", "Message",
     "Outcome", "Reading", "Record", "Results", "Score", "Seed", "Space", "SpecError", "Spend",
     "SplitIndex", "Subject", "TrialSpec", "canonical_json", "digest", "digest_file", "plain",
-    "shipped",
+    "shipped", "unwritable",
 ]  # fmt: skip

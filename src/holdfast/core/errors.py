@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class HoldfastError(Exception):
     """A fault that the user can mend. The command line prints it and exits with code 2.
@@ -35,3 +37,12 @@ class Diverged(Exception):
     def __init__(self, step: int) -> None:
         self.step = step
         super().__init__(f"the loss was not finite for three steps, the last of them step {step}")
+
+
+def unwritable(folder: Path, error: OSError) -> HoldfastError:
+    """The error of a folder for results in which nothing can be written."""
+    return HoldfastError(
+        f"a folder that can be written to at {str(folder)!r}",
+        found=error.strerror or str(error),
+        remedy="Choose another with --out.",
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from holdfast import __version__
-from holdfast.core import HoldfastError, LedgerError, SpecError, digest, plain
+from holdfast.core import LedgerError, SpecError, digest, plain, unwritable
 
 FILE = "preregistration.json"
 _KIND = "holdfast.preregistration"
@@ -179,9 +179,5 @@ def _written(folder: Path, kept: Preregistration) -> Preregistration:
         half.write_text(text, "utf-8")
         half.replace(path)
     except OSError as error:
-        raise HoldfastError(
-            f"a folder that can be written to at {str(folder)!r}",
-            found=error.strerror or str(error),
-            remedy="Choose another with --out.",
-        ) from None
+        raise unwritable(folder, error) from None
     return kept

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.core import Results, shipped
+from holdfast.core import Results
 from holdfast.price import PricedAudit, words
 from holdfast.price.soundness.context import Context
 from holdfast.report.card import card_json
+from holdfast.report.templates import environment
 from holdfast.report.text import clean, limits
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|])")
@@ -25,7 +25,7 @@ def card_markdown(results: Results, priced: PricedAudit, context: Context | None
     """The card as text: metadata in YAML, then one section."""
     card = card_json(results, priced, context)
     text = (
-        _environment()
+        environment(_finalise, _FILTERS, escape=False)
         .get_template("card.md.j2")
         .render(c=card, missing=words.MISSING, metadata=Markup(metadata(card)))
     )
@@ -86,31 +86,8 @@ def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
     return {"type": kind, "name": name, "value": value, "verified": False}
 
 
-def _environment() -> Environment:
-    """What stands in a name is text in Markdown too: no link, no table of its own."""
-    env = Environment(
-        loader=FileSystemLoader(shipped("report")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalise,
-    )
-    own: dict[str, Any] = {
-        "count": words.count,
-        "done": Markup,
-        "dollars": words.dollars,
-        "flops": words.flops,
-        "limits": _limits,
-        "prose": _prose,
-        "settings": words.settings,
-        "share": words.share,
-        "zip": _zip,
-    }
-    env.filters.update(own)
-    return env
-
-
 def _finalise(value: Any) -> Any:
+    """What stands in a name is text in Markdown too: no link, no table of its own."""
     if value is None:
         return words.MISSING
     if isinstance(value, float):
@@ -136,3 +113,16 @@ def _limits(found: Mapping[str, Any]) -> str:
 
 def _zip(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
     return list(zip(first, second, strict=True))
+
+
+_FILTERS: Mapping[str, Callable[..., Any]] = {
+    "count": words.count,
+    "done": Markup,
+    "dollars": words.dollars,
+    "flops": words.flops,
+    "limits": _limits,
+    "prose": _prose,
+    "settings": words.settings,
+    "share": words.share,
+    "zip": _zip,
+}

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from holdfast import __version__
@@ -24,6 +24,7 @@ from holdfast.price.soundness.searching import levelling
 from holdfast.report import figures, plots, shown, survival
 from holdfast.report.economics import cost_said, search_said, usd_said
 from holdfast.report.first import answers
+from holdfast.report.templates import environment
 from holdfast.report.text import clean, limits
 
 
@@ -70,7 +71,7 @@ def rendered(template: str, charts: Any, shaded: Sequence[PricedAudit], /, **val
     """
     here = shipped("report")
     return (
-        environment()
+        _environment()
         .get_template(template)
         .render(
             version=__version__,
@@ -87,39 +88,9 @@ def rendered(template: str, charts: Any, shaded: Sequence[PricedAudit], /, **val
     )
 
 
-def environment() -> Environment:
+def _environment() -> Environment:
     """Everything is escaped, and what cannot be printed is spelled out before that."""
-    env = Environment(
-        loader=FileSystemLoader(shipped("report")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalise,
-    )
-    own: dict[str, Any] = {
-        "count": words.count,
-        "dollars": words.dollars,
-        "dollar_range": words.dollar_range,
-        "duration": words.duration,
-        "flops": words.flops,
-        "interval": _interval,
-        "limits": _limits,
-        "listed": _listed,
-        "named": _named,
-        "plateau": _plateau,
-        "price": cost_said,
-        "prose": _prose,
-        "rate": _rate,
-        "searched": search_said,
-        "settings": words.settings,
-        "share": words.share,
-        "signed": _signed,
-        "strong": _strong,
-        "usd": usd_said,
-        "zip": _zip,
-    }
-    env.filters.update(own)
+    env = environment(_finalise, _FILTERS, escape=True)
     env.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
     return env
 
@@ -258,3 +229,27 @@ def _plotly() -> Markup:
     """Plotly's library, packed."""
     library = cast("Any", files("plotly")) / "package_data" / "plotly.min.js"
     return _packed(library.read_bytes())
+
+
+_FILTERS: Mapping[str, Callable[..., Any]] = {
+    "count": words.count,
+    "dollars": words.dollars,
+    "dollar_range": words.dollar_range,
+    "duration": words.duration,
+    "flops": words.flops,
+    "interval": _interval,
+    "limits": _limits,
+    "listed": _listed,
+    "named": _named,
+    "plateau": _plateau,
+    "price": cost_said,
+    "prose": _prose,
+    "rate": _rate,
+    "searched": search_said,
+    "settings": words.settings,
+    "share": words.share,
+    "signed": _signed,
+    "strong": _strong,
+    "usd": usd_said,
+    "zip": _zip,
+}

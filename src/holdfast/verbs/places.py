@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from holdfast.core import HoldfastError, Subject
+from holdfast.core import Subject, unwritable
 
 if TYPE_CHECKING:
     from holdfast.models import Handle
@@ -43,11 +43,7 @@ def writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0")
     except OSError as error:
-        raise HoldfastError(
-            f"a folder that can be written to at {str(folder)!r}",
-            found=error.strerror or str(error),
-            remedy="Choose another with --out.",
-        ) from None
+        raise unwritable(folder, error) from None
     return folder
 
 
