@@ -41,8 +41,8 @@ class CostQuantile:
     """C_q: the least FLOPs by which a share `q` of the runs has broken.
 
     cost: that run's. after: FLOPs at which as many were still unbroken when last seen; the truth
-        lies between. above: where no share `q` is known to have broken, the FLOPs above which
-        C_q is; None where it is known.
+        lies between, or is the cost itself where no unit of work does. above: where no share `q`
+        is known to have broken, the FLOPs above which C_q is; None where it is known.
     low, high: its 95 % interval in FLOPs. None where too few runs bound it, and `high` also where
         it is above the budget.
     """
@@ -141,13 +141,23 @@ def passage(trial: Judged, bar: Threshold, budget: float) -> Passage:
     """One run on the axis of FLOPs, within a budget that all runs of its setting share."""
     breach = trial.breach
     if breach.cost is not None:
+        cost = breach.cost.flops
         after = breach.after.flops if breach.after is not None else 0.0
-        return Passage(min(after, breach.cost.flops), breach.cost.flops, breach.cost.flops)
+        return Passage(cost if _exact(trial) else min(after, cost), cost, cost)
     if breach.verdict is Verdict.DIVERGED:
         return Passage(0.0, None, budget, min(trial.curve.record.spend.flops, budget))
     if breach.verdict is Verdict.COLLAPSED:
         return Passage(0.0, None, budget, _collapsed_at(trial, bar))
     return Passage(0.0, None, min(breach.bound.flops, budget) if _open(trial) else budget)
+
+
+def _exact(trial: Judged) -> bool:
+    """Whether the break was seen one unit of work after the reading before it.
+
+    No unit lies between the two, so nothing cheaper can have broken the model.
+    """
+    at, points = trial.breach.reported, trial.curve.points
+    return at is not None and at > 0 and points[at].unit == points[at - 1].unit + 1
 
 
 def _open(trial: Judged) -> bool:

@@ -17,8 +17,9 @@ def test_prompts_and_seeds_of_the_audit_count(locks: ModuleType) -> None:
     assert found is not None and found.prompts == 40 and found.seeds == 5
     assert found.effective < 20  # of 40 prompts, two each about one subject
     assert found.paired == detectable_paired(found.effective) and found.least_p == 2 / 252
-    # Costs of 2, 4 ... 32: their spread, and that of a break within a doubling.
-    spread = (2.5 + 1 / 12) * math.log(2) ** 2
+    # Costs of 2, 4 ... 32: their spread, and that of a break within a doubling, where units lie
+    # between: not so between 1 and 2.
+    spread = (2.5 + 4 / 5 / 12) * math.log(2) ** 2
     assert found.log_sd == pytest.approx(math.sqrt(spread))
     assert found.fold == pytest.approx(detectable_fold(5, math.sqrt(spread)))
 

@@ -181,14 +181,15 @@ def arm(model: Audited, what: Selection) -> Arm:
         return _empty(model.name, what, f"{what.text} on {model.name}: {why}")
     counted = [s for s in found.seeds if s.breach.verdict in RUNS]
     same = alike(counted)
-    runs = [_exactly(one, seed) for one, seed in zip(found.survival.passages, counted, strict=True)]
     seeds = counted[:1] if same else counted
     cell = found.survival.cell
     return Arm(
         model=model.name,
         attack=what.text,
         version=found.version,
-        cell=replace(cell, passages=tuple(runs[: len(seeds)]), ended=min(cell.ended, len(seeds))),
+        cell=replace(
+            cell, passages=tuple(cell.passages[: len(seeds)]), ended=min(cell.ended, len(seeds))
+        ),
         alike=same,
         reason=None,
         keys=tuple(s.key for s in seeds),
@@ -199,17 +200,6 @@ def arm(model: Audited, what: Selection) -> Arm:
 def _empty(model: str, what: Selection, reason: str) -> Arm:
     nothing = Cell((), 0.0, 0.0)
     return Arm(model, what.text, 0, nothing, alike=False, reason=reason, keys=())
-
-
-def _exactly(one: Passage, seed: SeedResult) -> Passage:
-    """A run's break, exactly where it was seen one unit after the reading before.
-
-    No unit of work lies between the two, so nothing cheaper can have broken it.
-    """
-    at = seed.breach.reported
-    if one.at is None or at is None or at < 1:
-        return one
-    return replace(one, after=one.at) if seed.curve[at].unit == seed.curve[at - 1].unit + 1 else one
 
 
 def alike(seeds: Sequence[SeedResult]) -> bool:
