@@ -40,7 +40,8 @@ class Member:
         group: what several of them have in common, such as a defence; the name where nothing.
         model: as `audit` takes it; where there are defences, the base that they harden.
         defences: as `harden` takes them. seed: of the hardening.
-        suite, attacks, seeds, domain: as `audit` takes them; seeds are the suite's where None.
+        suite, attacks, seeds, budget, domain, reference: as `audit` takes them; seeds are the
+            suite's where None.
         ledger: a folder with a finished ledger; then nothing is run.
         kept: settings of defences that are used where a defence brings none, by name.
     """
@@ -53,7 +54,9 @@ class Member:
     suite: str = "standard"
     attacks: tuple[str, ...] | None = None
     seeds: int | None = None
+    budget: int | str | None = None
     domain: str | None = None
+    reference: str | None = None
     ledger: Path | None = None
     kept: str | None = None
 

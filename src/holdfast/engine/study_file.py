@@ -56,7 +56,9 @@ class _Model(_Table):
     suite: str | None = None
     attacks: list[str] | None = None
     seeds: int | None = None
+    budget: int | str | None = None
     domain: str | None = None
+    reference: str | None = None
 
 
 class _Comparison(_Table):
@@ -96,6 +98,8 @@ class _File(_Table):
     suite: str = "standard"
     attacks: list[str] | None = None
     seeds: int = SEEDS
+    budget: int | str | None = None
+    reference: str | None = None
     tau: float = 0.5
     delta: float = 0.1
     presets: str | None = None
@@ -244,7 +248,7 @@ def _members(
     attacks = file.attacks if row.suite is None and row.attacks is None else row.attacks
     for seed in seeds:
         own = f"{name}-{seed}" if isinstance(row.seed, list) else name
-        place = row.domain or domain
+        place, sibling = row.domain or domain, row.reference or file.reference
         yield Member(
             name=own if alone else f"{own}@{domain}",
             group=row.group or name,
@@ -254,7 +258,9 @@ def _members(
             suite=row.suite or file.suite,
             attacks=None if attacks is None else tuple(attacks),
             seeds=file.seeds if row.seeds is None else row.seeds,
+            budget=file.budget if row.budget is None else row.budget,
             domain=None if place is None else _place(place, beside),
+            reference=None if sibling is None else _place(sibling, beside),
             ledger=None if row.ledger is None else beside / row.ledger,
             kept=file.presets,
         )

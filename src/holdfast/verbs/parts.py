@@ -33,7 +33,7 @@ class Part:
         model: as `audit` takes it; where there is a defence, the base that it hardens.
         folder: of its ledger; hardened weights lie in `model` below it.
         defences: as `harden` takes them, in their order. seed: of the hardening.
-        suite, attacks, seeds, domain: as `audit` takes them.
+        suite, attacks, seeds, budget, domain, reference: as `audit` takes them.
         kept: the presets that a defence without settings takes, where there are any.
         done: its ledger is taken as it is, and nothing is run.
     """
@@ -46,7 +46,9 @@ class Part:
     defences: tuple[str, ...] = ()
     seed: int = 0
     attacks: tuple[str, ...] | None = None
+    budget: int | str | None = None
     domain: str | None = None
+    reference: str | None = None
     kept: str | None = None
     done: bool = False
 
@@ -55,7 +57,7 @@ class Part:
         """What the audit is told."""
         return {
             "suite": self.suite, "seeds": self.seeds, "domain": self.domain, "out": self.folder,
-            "attacks": self.attacks,
+            "attacks": self.attacks, "budget": self.budget, "reference": self.reference,
         }  # fmt: skip
 
     @property

@@ -188,7 +188,9 @@ def _part(member: Member, folder: Path) -> Part:
         defences=member.defences,
         seed=member.seed,
         attacks=member.attacks,
+        budget=member.budget,
         domain=member.domain,
+        reference=member.reference,
         kept=member.kept,
         done=member.ledger is not None,
     )

@@ -53,7 +53,7 @@ def _model_spec(member: Member, part: Part, bases: dict[object, Plan]) -> dict[s
         HoldfastError: the model, a defence, an attack or a number of it cannot be.
     """
     base = replace(part, defences=(), folder=part.folder.parent / "none")
-    key = (base.model, base.suite, base.attacks, base.seeds, base.domain)
+    key = replace(base, name="", seed=0, kept=None)
     made = bases[key] = bases.get(key) or planned(base)[0]
     asked = made.request
     hardening = None

@@ -16,6 +16,8 @@ WHOLE = """
 title = "T"
 suite = "quick"
 seeds = 3
+budget = "2x"
+reference = "organism:base"
 tau = 0.9
 delta = 0.05
 presets = "organism"
@@ -32,6 +34,8 @@ seeds = 7
 
 [models.c]
 model = "organism:filtered"
+budget = 8
+reference = "organism:naive"
 attacks = ["lora:rank=8"]
 group = "others"
 
@@ -87,6 +91,8 @@ def test_everything_that_is_written_is_read(tmp_path: Path) -> None:
     assert (a.suite, a.seeds, a.defences, a.kept) == ("quick", 3, (), "organism")
     assert (first.group, first.defences) == ("b", ("refusal_sft:steps=2", "lox"))
     assert (first.seed, second.seed, second.suite, second.seeds) == (0, 4, "standard", 7)
+    assert (a.budget, a.reference) == ("2x", "organism:base")
+    assert (c.budget, c.reference) == (8, "organism:naive")
     assert (c.attacks, c.group) == (("lora:rank=8",), "others")
     assert [one.name for one in study.comparisons] == [
         "a against b, finetune:examples=10", "a against b, lora", "prices",

@@ -103,6 +103,17 @@ def test_the_plan_names_every_model_and_trial_and_runs_nothing(write, tmp_path) 
     assert not (tmp_path / "out").exists()
 
 
+def test_budget_and_sibling_are_the_audits(write, tmp_path) -> None:
+    more = 'seeds = {seeds}\nbudget = 3\nreference = "organism:base"'
+    text = TEXT.replace("seeds = {seeds}", more).replace("steps=4,", "")
+    rows = verbs.plan_study(write("more.toml", text), tmp_path / "out").spec["models"]
+    plain = verbs.plan_study(write("plain.toml"), tmp_path / "out").spec["models"]
+    for name in ("control", "soft-0"):
+        budgets = {a["attack"]: a["budget"] for a in rows[name]["attacks"]}
+        assert budgets["finetune"] == 3
+        assert rows[name]["reference"] not in {None, plain[name]["reference"]}
+
+
 def test_what_is_registered_tells_nothing_of_this_machine(write, tmp_path) -> None:
     asked = verbs.plan_study(write(), tmp_path)
     text = json.dumps(asked.spec)
@@ -243,6 +254,8 @@ def test_a_folder_without_a_finished_model_is_said(write, tmp_path) -> None:
         ("refusal_sft:steps=2,batch=2", "refusal_stf", "Did you mean 'refusal_sft'"),
         ("seeds = {seeds}", "seeds = 0", "at least 1 seed"),
         ("seeds = {seeds}", "seeds = 2\ntau = 2.0", "tau above 0"),
+        ("seeds = {seeds}", "seeds = 2\nbudget = 0", "a budget of at least 1 unit"),
+        ("seeds = {seeds}", 'seeds = 2\nreference = "no/such/sibling"', "no folder"),
         ('domain = "{domain}"', 'domain = "organsm"', "Did you mean 'organism'"),
     ],
 )  # fmt: skip
