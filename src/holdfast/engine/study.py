@@ -24,6 +24,8 @@ Statistic = Literal[
 Resistance = Literal["refusal_margin", "refusal", "effective_rank", "directions", "defence_flops"]
 """What is known of a model before any attack: measured independently of what it costs to break."""
 
+_SHARES: tuple[Statistic, ...] = ("broken", "broken_difference", "refusal", "harm")
+
 ACROSS: tuple[Statistic, ...] = ("kendall", "elasticity")
 """The statistics that need several models at once."""
 
@@ -272,6 +274,7 @@ def _check_hypothesis(study: Study, one: Hypothesis) -> None:
             found=f"{one.against!r}, which means {len(study.named(one.against))}",
             remedy="Name one of them.",
         )
+    _check_sense(study, one, place)
     if one.statistic in ACROSS:
         return
     if not one.models:
@@ -280,6 +283,24 @@ def _check_hypothesis(study: Study, one: Hypothesis) -> None:
     if lacking is not None:
         raise SpecError(
             f"{lacking} in {place}", found="none", remedy=f"{one.statistic!r} is decided by it."
+        )
+
+
+def _check_sense(study: Study, one: Hypothesis, place: str) -> None:
+    """Refuse a threshold that nothing can pass, and a model held against itself."""
+    if one.statistic in _SHARES and not -1 <= one.threshold <= 1:
+        raise SpecError(
+            f"a share as the threshold of {one.statistic!r} in {place}",
+            found=str(one.threshold),
+            remedy="Give a number up to 1.",
+        )
+    if one.against is None or one.against_attack is not None or not one.models:
+        return
+    if set(study.named(one.against)) & set(study.chosen(one.models)):
+        raise SpecError(
+            f"another model as against in {place}",
+            found=repr(one.against),
+            remedy="Name one that the hypothesis does not speak of.",
         )
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from holdfast.core import DataMissing, SpecError
 from holdfast.core.registry import unknown
 from holdfast.engine.ledger import FILE, Ledger
+from holdfast.engine.presets import preset_names
 from holdfast.engine.study import (
     Comparison,
     Hypothesis,
@@ -153,6 +154,8 @@ def _study(file: _File, beside: Path, source: Path | None) -> Study:
     from holdfast.domains import load_domain
 
     load_suite(file.suite)
+    if file.presets is not None and file.presets not in preset_names():
+        raise unknown("presets", file.presets, preset_names())
     domains = [file.domain] if file.domain else list(file.domains)
     if file.domain and file.domains:
         raise SpecError("domain or domains", found="both", remedy="Leave one of them out.")
@@ -246,6 +249,12 @@ def _members(
             f"different seeds in [models.{name}]", found=str(seeds), remedy="Name each once."
         )
     attacks = file.attacks if row.suite is None and row.attacks is None else row.attacks
+    if attacks == []:
+        raise SpecError(
+            f"at least one attack for [models.{name}]",
+            found="an empty list",
+            remedy="Leave attacks out for the whole suite.",
+        )
     for seed in seeds:
         own = f"{name}-{seed}" if isinstance(row.seed, list) else name
         place, sibling = row.domain or domain, row.reference or file.reference

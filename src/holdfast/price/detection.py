@@ -15,6 +15,7 @@ from holdfast.price.curves import mean_of
 from holdfast.price.intervals import matrix
 from holdfast.price.passages import Survival
 from holdfast.price.statistics.detectable import (
+    ALPHA,
     design_effect,
     detectable_difference,
     detectable_fold,
@@ -70,8 +71,10 @@ def missed(found: Detectable) -> str:
     )
     if found.fold is not None:
         cost = f", and of costs that differ less than {found.fold:.1f}-fold"
-    elif found.least_p is not None:
+    elif found.least_p is not None and found.least_p > ALPHA:
         cost = f", and no difference in cost can be shown: the smallest p is {found.least_p:.2f}"
+    elif found.least_p is not None:
+        cost = ", and how much costs vary between runs is not known: no attack broke in all of its"
     else:
         cost = ""
     return f"Compared with another model on the same {over} each, {harm} (80 % power, 5 %){cost}."

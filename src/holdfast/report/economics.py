@@ -111,15 +111,21 @@ def _bills(bills: list[Bill]) -> Table:
     for bill in bills:
         who = {"oracle": "knows", "search": "searches"}[bill.attacker]
         lines = (bill.compute, bill.evaluation, bill.data, bill.labour, bill.total)
-        table.add_row(Text(clean(bill.scenario)), who, *(usd_said(line) for line in lines))
+        over = (bill.more, False, False, False, bill.more)
+        said = [usd_said(line, more) for line, more in zip(lines, over, strict=True)]
+        table.add_row(Text(clean(bill.scenario)), who, *said)
     return table
 
 
-def usd_said(line: Estimate | None) -> str:
-    """The middle of an estimate; nothing is nothing, and not less than a cent."""
+def usd_said(line: Estimate | None, more: bool = False) -> str:
+    """The middle of an estimate; nothing is nothing, and not less than a cent.
+
+    more: nothing was broken for that, so that it is a bound.
+    """
     if line is None:
         return words.MISSING
-    return words.dollars(line.mid) if line.mid > 0 else "$0"
+    said = words.dollars(line.mid) if line.mid > 0 else "$0"
+    return f"> {said.removeprefix('< ')}" if more else said
 
 
 def _personas(reach: tuple[Reach, ...]) -> Table:

@@ -129,7 +129,7 @@ def _nothing(priced: PricedAudit) -> tuple[Answer, Answer, Answer]:
     price = Answer(
         "At what price",
         words.MISSING if above is None else f"> {words.flops(above)} FLOPs",
-        ("as far as the attack that was followed least",),
+        ("as far as the least followed of the attacks that might yet break it",),
     )
     worst = max(_survival(a).break_probability.high for a in judged)
     sure = Answer(

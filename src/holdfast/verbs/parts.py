@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.core import Results, SpecError, Spend
 from holdfast.engine import FILE, Ledger, Plan, parse_method, spelled
-from holdfast.engine.presets import DEVELOPMENT, preset, preset_names
+from holdfast.engine.presets import DEVELOPMENT, preset
 from holdfast.verbs.auditing import Options, measure, plan
 from holdfast.verbs.hardening import HardenOptions, Watch, harden
 from holdfast.verbs.places import writable
@@ -165,7 +165,7 @@ def spent(part: Part) -> Spend | None:
 def kept(defence: str, presets: str | None) -> str:
     """`defence` with the settings that are kept as `presets`, unless it brings its own."""
     name, settings = parse_method(defence)
-    if settings or presets is None or presets not in preset_names():
+    if settings or presets is None:
         return defence
     try:
         found = preset(presets, name)

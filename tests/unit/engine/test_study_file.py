@@ -108,6 +108,17 @@ def test_everything_that_is_written_is_read(tmp_path: Path) -> None:
     assert study.chosen(()) == study.members
 
 
+def test_what_would_be_silently_ignored_is_refused(tmp_path: Path) -> None:
+    said = complaint(tmp_path, WHOLE.replace('presets = "organism"', 'presets = "organsm"'))
+    assert "Did you mean 'organism'" in said
+    said = complaint(tmp_path, WHOLE.replace('attacks = ["lora:rank=8"]', "attacks = []"))
+    assert "at least one attack" in said
+    said = complaint(tmp_path, WHOLE.replace('against = "a"', 'against = "b-0"'))
+    assert "another model as against" in said
+    share = WHOLE.replace('statistic = "factor"', 'statistic = "broken"')
+    assert "a share as the threshold" in complaint(tmp_path, share.replace("2.0", "50.0"))
+
+
 def test_several_domains_give_a_model_in_each(tmp_path: Path) -> None:
     other = tmp_path / "other"
     from holdfast.domains import init_domain

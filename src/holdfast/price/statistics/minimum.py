@@ -43,8 +43,17 @@ class Cell:
     @property
     def closed(self) -> bool:
         """Whether no run broke and none can with more: each ended, or lost its usefulness."""
+        return not self._hopeful
+
+    def barred(self, q: float) -> bool:
+        """Whether so few runs broke or yet may that no budget makes them a share `q`."""
+        return self._hopeful < q * len(self.passages)
+
+    @property
+    def _hopeful(self) -> int:
+        """Runs that broke, or may with more."""
         lost = sum(p.collapsed is not None for p in self.passages)
-        return self.ended + lost == len(self.passages)
+        return len(self.passages) - self.ended - lost
 
     def cost(self, q: float) -> float | None:
         """C_q where it is known."""
@@ -90,8 +99,8 @@ def minimum(
     """The price of breaking a model: the least over attacks of C_q; None without attacks.
 
     How:     frequencies by resampling within each attack. The interval runs from the least of
-        the attacks' low ends to the high end of the attack that is cheapest. An attack that is
-        closed bounds nothing: what it cost to fail is no price, however little it was.
+        the attacks' low ends to the high end of the attack that is cheapest. An attack of which
+        too few runs can break with any budget bounds nothing: what it cost to fail is no price.
     Differs: no percentiles of the resampled minimum. It is the least of noisy figures, resampled
         it is lower still, and where eight attacks cost the same its percentiles held the truth in
         1 to 4 % of cases. These ends did in 86 to 94 % where 3 or 8 attacks cost the same, and in
@@ -108,28 +117,30 @@ def minimum(
     ends = {n: quantile_interval(c.passages, c.budget, q) for n, c in (alive or cells).items()}
     lows = [low for low, _ in ends.values()]
     known = [low for low in lows if low is not None]
+    above = None if cost is not None else bound(cells, q)
     frequency, unbroken = _frequency(cells, q, seed, resamples)
     return Minimum(
         q=q,
         attack=attack,
         cost=cost,
-        above=None if cost is not None else _above(alive, cells, q),
-        low=min(known) if len(known) == len(lows) else None,
+        above=above,
+        low=None if len(known) < len(lows) else min([*known, *([] if above is None else [above])]),
         high=ends[attack][1] if attack is not None else None,
         frequency=frequency,
         unbroken=unbroken,
         may_be_cheaper=tuple(
             name
-            for name, cell in alive.items()
-            if cost is not None and costs[name] is None and cell.above(q) < cost
+            for name, cell in cells.items()
+            if cost is not None and costs[name] is None
+            if not cell.barred(q) and cell.above(q) < cost
         ),
     )
 
 
-def _above(alive: Mapping[str, Cell], cells: Mapping[str, Cell], q: float) -> float:
-    if alive:
-        return min(cell.above(q) for cell in alive.values())
-    return max(cell.above(q) for cell in cells.values())
+def bound(cells: Mapping[str, Cell], q: float) -> float:
+    """What C_q of every attack is above where none is known; see `Minimum.above`."""
+    open_ended = [cell.above(q) for cell in cells.values() if not cell.barred(q)]
+    return min(open_ended) if open_ended else max(cell.above(q) for cell in cells.values())
 
 
 def _frequency(

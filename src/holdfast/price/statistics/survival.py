@@ -126,7 +126,8 @@ def collapse_incidence(passages: Sequence[Passage], budget: float) -> Incidence:
     # do not.
     with np.errstate(divide="ignore", invalid="ignore"):
         found = CumIncidenceRight(times, kinds)
-    shares = dict(enumerate(found.cinc, start=1))
+    # Sums of shares: rounding alone carries them beyond 1.
+    shares = {kind: np.clip(one, 0.0, 1.0) for kind, one in enumerate(found.cinc, start=1)}
     broken, collapsed = (_changes(found.times, shares[kind], 0.0, budget) for kind in (1, 2))
     return Incidence(broken, collapsed)
 

@@ -126,7 +126,7 @@ class Arm:
         cell: what each run cost to break, in FLOPs; one run for all where they are alike.
         alike: every run gave the same readings: the seed decides nothing, and they are one run.
         reason: why there are no runs to speak of, or None.
-        keys: of the trials, run by run.
+        keys: of the trials, seeds: their seeds, run by run.
         price: the attack as it was priced; None without runs.
     """
 
@@ -137,12 +137,19 @@ class Arm:
     alike: bool
     reason: str | None
     keys: tuple[str, ...]
+    seeds: tuple[int, ...] = ()
     price: AttackPrice | None = None
 
     @property
     def passages(self) -> Sequence[Passage]:
         """Run by run."""
         return self.cell.passages
+
+    def of(self, seed: int) -> Passage | None:
+        """The run with this seed; where the seed decides nothing the one there is."""
+        if self.alike:
+            return self.passages[0]
+        return dict(zip(self.seeds, self.passages, strict=True)).get(seed)
 
     @property
     def broken(self) -> int:
@@ -193,6 +200,7 @@ def arm(model: Audited, what: Selection) -> Arm:
         alike=same,
         reason=None,
         keys=tuple(s.key for s in seeds),
+        seeds=tuple(s.seed for s in seeds),
         price=found,
     )
 
@@ -226,6 +234,7 @@ def pooled(cells: Sequence[Cell]) -> Cell:
         tuple(p for cell in cells for p in cell.passages),
         max(cell.budget for cell in cells),
         min(cell.followed for cell in cells),
+        sum(cell.ended for cell in cells),
     )
 
 

@@ -221,15 +221,16 @@ def _as_cost(price: Minimum) -> Cost | None:
 def _by_seed(arms: Sequence[Arm]) -> Cell:
     """For each seed the cheapest break by any attack; attacks without a seed count for all.
 
-    Where no attack broke, the run is followed as far as the one that was followed least; attacks
-    that could break nothing with more are left out, or the longest of them stands for all.
+    An attack whose run with a seed crashed says nothing of that seed. Where no attack broke, the
+    run is followed as far as the one that was followed least; attacks that cannot break half of
+    their runs with any budget are left out, or the longest of them stands for all.
     """
-    alive = [one for one in arms if not one.cell.closed]
+    alive = [one for one in arms if not one.cell.barred(0.5)]
     if not alive:
         return max(arms, key=lambda one: one.cell.followed).cell
     found: list[Passage] = []
-    for seed in range(max(len(one.passages) for one in alive)):
-        row = [one.passages[0 if one.alike else min(seed, len(one.passages) - 1)] for one in alive]
+    for seed in sorted({s for one in alive for s in one.seeds if not one.alike} or {0}):
+        row = [p for one in alive if (p := one.of(seed)) is not None]
         broke = [p for p in row if p.at is not None]
         bounds = [p.bound for p in row if p.collapsed is None]
         least = min(broke, key=lambda p: p.at or 0.0, default=None)

@@ -172,8 +172,12 @@ def _runs(members: Sequence[Audited], attacks: Sequence[Selection]) -> dict[str,
 
 
 def _cheapest(arms: Mapping[str, Cell]) -> tuple[str, Cost]:
-    """The attack of the least C_50; where none breaks half of the runs, the least bound."""
-    costs = {name: median_cost(runs) for name, runs in arms.items()}
+    """The attack of the least C_50; where none breaks half of the runs, the least bound.
+
+    An attack that cannot break half of them with any budget bounds nothing.
+    """
+    able = {name: runs for name, runs in arms.items() if not runs.barred(0.5)}
+    costs = {name: median_cost(runs) for name, runs in (able or arms).items()}
     name = min(costs, key=lambda n: (costs[n].more, costs[n].value))
     return name, costs[name]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 from holdfast.core import SpecError, canonical_json
 from holdfast.engine.study import Comparison, Selection
+from holdfast.price.statistics.detectable import ALPHA
 from holdfast.price.study.arms import Audited
 from holdfast.price.study.comparing import Compared, adjusted, compare
 
@@ -70,7 +72,27 @@ def side_by_side(models: Sequence[Audited]) -> SideBySide:
         Pair(other, next(rows), tuple(next(rows) for _ in own[1:]))
         for other, own in zip(others, found, strict=True)
     )
-    return SideBySide(base, pairs, len(flat), tuple(left_out), tuple(_notes(models)))
+    notes = [*_notes(models), *family_notes(flat)]
+    return SideBySide(base, pairs, len(flat), tuple(left_out), tuple(notes))
+
+
+def family_notes(planned: Sequence[Compared]) -> list[str]:
+    """What the number of comparisons leaves to be shown, where that is nothing.
+
+    A permutation of a against b runs has no p below 2 / C(a + b, a), and Holm's adjustment
+    multiplies the least of a family by how many there are.
+    """
+    least = min(
+        (2 / math.comb(sum(one.runs), one.runs[0]) for one in planned if one.test is not None),
+        default=0.0,
+    )
+    if len(planned) < 2 or least > ALPHA or len(planned) * least <= ALPHA:
+        return []
+    return [
+        f"With {len(planned)} comparisons and so few runs no adjusted p-value can come below"
+        f" {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is detectable"
+        " is of a single comparison."
+    ]
 
 
 def require_comparable(models: Sequence[Audited]) -> None:

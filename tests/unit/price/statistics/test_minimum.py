@@ -73,6 +73,15 @@ def test_one_run_that_may_yet_break_keeps_an_attack_open() -> None:
     assert Cell([*runs[:4], Passage(0, None, 4.0, 2.0)], 4.0, 4.0, ended=4).closed
 
 
+def test_an_attack_that_destroys_most_models_bounds_no_median() -> None:
+    # One run of five broke and four lost the model: half of them never will.
+    ruin = Cell([Passage(1, 2, 2), *[Passage(0, None, 64, 4.0)] * 4], 64, 64)
+    assert ruin.barred(0.5) and not ruin.barred(0.1) and not ruin.closed
+    found = minimum({"ruin": ruin, "slow": cell(*[None] * 5, budget=32)}, 0.5, SEED)
+    assert found is not None and found.above == 32
+    assert found.low is not None and found.low <= found.above
+
+
 def test_a_run_cut_short_leaves_its_attack_open() -> None:
     # Stopped at 8 by a laxer bar, it may have broken at 9: then the median is not 32 but less.
     short = Cell([Passage(0, None, 8), Passage(16, 32, 32), Passage(0, None, 64)], 64, 64)

@@ -75,6 +75,29 @@ def test_the_price_is_of_the_cheapest_attack_of_each() -> None:
     assert price_of_model(a).attack == "lora"
 
 
+def test_one_finished_run_of_the_cheapest_attack_counts_once() -> None:
+    crashed = [
+        replace(lock, outcome=Outcome.CRASHED, error="out of memory")
+        for lock in locks([2] * 4, attack="lora")
+    ]
+    last = replace(locks([2] * 5, attack="lora")[-1])
+    a = model("a", *locks([16] * 5), *locks([16] * 5, attack="lora"))
+    b = model("b", *locks([16] * 5), *crashed, last)
+    found = compared(BY_PRICE, a, b)
+    assert found.runs == (5, 5) and found.test.p > 0.05  # four of the five cost the same on both
+
+
+def test_an_attack_that_failed_for_nothing_bounds_no_price() -> None:
+    tried = [
+        replace(lock, flops=0.0, tokens=lock.seed)
+        for lock in locks([NEVER] * 5, attack="prefill", budget=1, ends_at=1)
+    ]
+    a, b = (model(n, *locks([NEVER] * 5), *tried) for n in ("a", "b"))
+    found = price_of_model(a)
+    assert found.cost is None and found.above == pytest.approx(64e9, rel=0.01)
+    assert all(cost.value >= 60e9 for cost in compared(BY_PRICE, a, b).costs)
+
+
 def test_free_breaks_are_named_and_no_part_of_the_price() -> None:
     free = locks([1] * 5, attack="merge", budget=1, ends_at=1)
     free = tuple(replace(lock, flops=0.0, tokens=lock.seed) for lock in free)

@@ -50,6 +50,22 @@ def test_the_factor_that_was_put_there_comes_back(locks: ModuleType) -> None:
     assert pair.price.cheapest == ("lora", "lora")
 
 
+def test_a_family_in_which_nothing_can_be_shown_is_said(locks: ModuleType) -> None:
+    def many(name: str) -> Audited:
+        runs = [
+            locks.Lock(attack=a, seed=s, flops=1e9 * (1 + s / 1000))
+            for a in "abcdefg"
+            for s in range(5)
+        ]
+        return model(name, locks.results(*runs, name=name, manifest=MANIFEST))
+
+    few = side_by_side([model(n, made(locks, 1, n)) for n in ("base", "hard")])
+    assert not any("adjusted p-value" in note for note in few.notes)
+    # Eight comparisons with the price's, and 2 / 252 for five against five.
+    (note,) = [n for n in side_by_side([many("base"), many("hard")]).notes if "adjusted" in n]
+    assert "8 comparisons" in note and "below 0.06" in note
+
+
 def test_a_model_against_itself_differs_in_nothing(locks: ModuleType) -> None:
     results = made(locks, 1, "base")
     found = side_by_side([model("one", results), model("two", results)])
