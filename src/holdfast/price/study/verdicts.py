@@ -131,8 +131,15 @@ def _ruled(one: Hypothesis, found: Mapping[str, _Finding], digests: Mapping[str,
         else:
             known = [f.needs for f in found.values() if f.needs is not None]
             needs = max(known, default=None)
-            reason = reason or "the interval holds the threshold"
+            reason = reason or _open_because(needs)
     return Decision(one, ruling, effect, n, unit, needs, reason, digests, each)
+
+
+def _open_because(needs: int | None) -> str:
+    """Why a threshold decides nothing, and whether more of the same could."""
+    if needs is not None:
+        return "the interval holds the threshold"
+    return "the effect lies at the threshold: more of the same would hardly decide it"
 
 
 def _ruling(one: Hypothesis, effect: Effect) -> Ruling:
@@ -329,7 +336,7 @@ def _across(one: Hypothesis, models: Sequence[Audited]) -> Decision:
     ruling = _ruling(one, effect)
     needs = units_needed(effect, n, one.threshold) if ruling is Ruling.OPEN else None
     if ruling is Ruling.OPEN:
-        reason = reason or "the interval holds the threshold"
+        reason = reason or _open_because(needs)
     return Decision(one, ruling, effect, n, _unit(one), needs, reason, digests)
 
 
