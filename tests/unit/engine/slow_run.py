@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import engine_fakes
-import torch  # noqa: F401 - a real run has loaded it before its first trial
 
+import holdfast.models.profiler  # noqa: F401 - a real run has loaded it before its first trial
 from holdfast.engine import Interrupted, Ledger, run
 
 ATTACKS = ["ladder:step=0,delay=0.004", "ladder:delay=0.004", "ladder:delay=0.004,fault=crash"]
