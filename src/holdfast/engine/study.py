@@ -25,6 +25,7 @@ Resistance = Literal["refusal_margin", "refusal", "effective_rank", "directions"
 """What is known of a model before any attack: measured independently of what it costs to break."""
 
 _SHARES: tuple[Statistic, ...] = ("broken", "broken_difference", "refusal", "harm")
+"""The statistics of which no value is above 1."""
 
 ACROSS: tuple[Statistic, ...] = ("kendall", "elasticity")
 """The statistics that need several models at once."""

@@ -41,3 +41,24 @@ def test_it_is_on_nobodys_bill_and_changes_nothing(handle_of, prompts):
     profiled_ratio(handle, prompts)
     assert handle.meter.spend == Spend()
     assert torch.equal(handle.logits(ids, mask), before)
+
+
+def test_shapes_that_the_counter_refuses_are_no_fault_of_the_model(handle_of, prompts, monkeypatch):
+    def refuse(*shapes, **more):
+        raise AssertionError("shapes are incompatible")
+
+    monkeypatch.setattr(profiler, "FlopCounterMode", lambda **_: _Refusing(refuse))
+    handle = handle_of()
+    assert profiled_ratio(handle, prompts) is None
+    assert handle.meter.spend == Spend()
+
+
+class _Refusing:
+    def __init__(self, refuse):
+        self.refuse = refuse
+
+    def __enter__(self):
+        self.refuse()
+
+    def __exit__(self, *_):
+        return None

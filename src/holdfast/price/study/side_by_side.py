@@ -72,11 +72,11 @@ def side_by_side(models: Sequence[Audited]) -> SideBySide:
         Pair(other, next(rows), tuple(next(rows) for _ in own[1:]))
         for other, own in zip(others, found, strict=True)
     )
-    notes = [*_notes(models), *family_notes(flat)]
+    notes = [*_notes(models), *_family_notes(flat)]
     return SideBySide(base, pairs, len(flat), tuple(left_out), tuple(notes))
 
 
-def family_notes(planned: Sequence[Compared]) -> list[str]:
+def _family_notes(planned: Sequence[Compared]) -> list[str]:
     """What the number of comparisons leaves to be shown, where that is nothing.
 
     A permutation of a against b runs has no p below 2 / C(a + b, a), and Holm's adjustment
