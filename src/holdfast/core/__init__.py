@@ -22,6 +22,7 @@ from holdfast.core.protocols import (
 )
 from holdfast.core.seeds import Seed
 from holdfast.core.shipped import shipped
+from holdfast.core.toml import read_toml
 from holdfast.core.trials import (
     Outcome,
     Reading,
@@ -32,11 +33,12 @@ from holdfast.core.trials import (
     Subject,
     TrialSpec,
 )
+from holdfast.core.wording import counted, shortened
 
 __all__ = [
     "Access", "Attack", "Completion", "DataMissing", "Defence", "DefenceInfo", "Diverged",
     "HoldfastError", "Info", "Item", "LedgerError", "Measure", "MeasureInfo", "Message",
     "Outcome", "Reading", "Record", "Results", "Score", "Seed", "Space", "SpecError", "Spend",
-    "SplitIndex", "Subject", "TrialSpec", "canonical_json", "digest", "digest_file", "plain",
-    "shipped", "unwritable",
+    "SplitIndex", "Subject", "TrialSpec", "canonical_json", "counted", "digest", "digest_file",
+    "plain", "read_toml", "shipped", "shortened", "unwritable",
 ]  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from holdfast.core import DataMissing, SpecError
+from holdfast.core import DataMissing, SpecError, read_toml
 from holdfast.core.checks import is_finite
 from holdfast.core.registry import unknown
 
@@ -23,13 +22,13 @@ def read_table(path: Path, noun: str) -> dict[str, Any]:
         DataMissing: there is no such file. SpecError: it is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise DataMissing(
             f"a file of {noun}", found=f"{str(path)!r}: {why}", remedy="Give the path of one."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SpecError(
             f"a file of {noun} in TOML", found=f"{path.name}: {error}", remedy="Mend that line."
         ) from None

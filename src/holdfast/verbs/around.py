@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from holdfast.core import DataMissing, SpecError
+from holdfast.core import DataMissing, SpecError, read_toml
 from holdfast.core.registry import unknown
 from holdfast.engine import FILE, Ledger, preregistration
 from holdfast.engine.scan import kept_texts, weight_files
@@ -61,8 +60,8 @@ def stated(file: Path) -> Stated:
     if not file.is_file():
         return Stated()
     try:
-        said: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        said = read_toml(file.read_text("utf-8"))
+    except ValueError as error:
         raise DataMissing(
             f"a TOML file at {str(file)!r}", found=str(error), remedy="Mend or remove it."
         ) from None
