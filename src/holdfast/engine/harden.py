@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core import Defence, Seed, SpecError, Spend, Subject, digest, plain
+from holdfast.core import Defence, Seed, SpecError, Spend, Subject, digest, plain, shortened
 
 if TYPE_CHECKING:
     from holdfast.domains import DefenderData, Domain
@@ -73,6 +73,20 @@ class Bill:
 
 
 Tell = Callable[[Advance], None]
+
+
+def check_seed(seed: int, place: str) -> None:
+    """Refuse a seed that names no file and no stream of draws.
+
+    Raises:
+        SpecError: `seed`, given in `place`, is below 0 or above 2**63 - 1.
+    """
+    if not 0 <= seed < 2**63:
+        raise SpecError(
+            f"a seed from 0 to 2^63 - 1 in {place}",
+            found=shortened(seed),
+            remedy="Any small number will do.",
+        )
 
 
 @contextmanager

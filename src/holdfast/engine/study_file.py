@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from holdfast.core import DataMissing, SpecError
+from holdfast.core import DataMissing, SpecError, counted, read_toml
 from holdfast.core.registry import unknown
+from holdfast.engine.harden import check_seed
 from holdfast.engine.ledger import FILE, Ledger
 from holdfast.engine.presets import preset_names
 from holdfast.engine.study import (
@@ -25,6 +25,7 @@ from holdfast.engine.study import (
     Study,
     checked,
 )
+from holdfast.engine.study_faults import complain, found
 from holdfast.engine.suites import load_suite
 
 SEEDS = 5
@@ -33,12 +34,6 @@ SEEDS = 5
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}")
 _SEEDED = re.compile(r"(.+)-(\d+)")
 _CONTROL = "control"
-
-_KINDS = ("int", "str", "list[int]", "list[str]")
-_PLAIN = {
-    "integer": "a whole number", "number": "a number", "string": "a text", "list": "a list",
-    "boolean": "true or false", "dictionary": "a table",
-}  # fmt: skip
 
 Words = str | list[str]
 
@@ -111,12 +106,6 @@ class _File(_Table):
     hypotheses: list[_Hypothesis] = []
 
 
-_TABLES: Mapping[str, type[_Table]] = {
-    "models": _Model, "comparisons": _Comparison, "relations": _Relation,
-    "hypotheses": _Hypothesis,
-}  # fmt: skip
-
-
 def read_study(path: Path, *, source: Path | None = None) -> Study:
     """The study that `path` describes, checked in all that needs no model.
 
@@ -140,13 +129,13 @@ def read_study(path: Path, *, source: Path | None = None) -> Study:
             remedy="docs/studies.md shows one.",
         ) from None
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        raw = read_toml(text)
+    except ValueError as error:
         raise SpecError(f"TOML in {path.name}", found=str(error), remedy="Mend it.") from None
     try:
         file = _File.model_validate(raw)
     except ValidationError as error:
-        _complain(error, path.name)
+        complain(error, path.name, _File)
     return _study(file, path.parent, source)
 
 
@@ -202,7 +191,7 @@ def from_folder(folder: Path, domain: str | None = None) -> tuple[list[Member], 
             pending, results = ledger.pending(), ledger.results()
         name = place.parent.name
         if pending:
-            left_out.append(f"{name}: {pending} of its trials are still to be run")
+            left_out.append(f"{name}: {counted(pending, 'trial')} still to be run")
             continue
         seeded = _SEEDED.fullmatch(name)
         members.append(
@@ -228,26 +217,9 @@ def _members(
     name: str, row: _Model, file: _File, beside: Path, domain: str | None, *, alone: bool
 ) -> Iterator[Member]:
     """One model for each of its seeds."""
-    if not _NAME.fullmatch(name):
-        raise SpecError(
-            "a model's name of letters, digits, '.', '_' and '-'", found=repr(name)[:60],
-            remedy="Rename it.",
-        )  # fmt: skip
-    given = [key for key in ("model", "base", "ledger") if getattr(row, key) is not None]
-    if len(given) != 1 or (row.base is None) != (row.defence is None):
-        found = ", ".join([*given, *(["defence"] if row.defence is not None else [])]) or "none"
-        raise SpecError(
-            f"model, or base and defence, or ledger in [models.{name}]",
-            found=found, remedy="Give one of the three.",
-        )  # fmt: skip
-    if row.suite is not None:
-        load_suite(row.suite)
+    _check_model(name, row)
     defences = _listed(row.defence)
     seeds = row.seed if isinstance(row.seed, list) else [row.seed]
-    if len(set(seeds)) != len(seeds) or not seeds:
-        raise SpecError(
-            f"different seeds in [models.{name}]", found=str(seeds), remedy="Name each once."
-        )
     attacks = file.attacks if row.suite is None and row.attacks is None else row.attacks
     if attacks == []:
         raise SpecError(
@@ -272,6 +244,44 @@ def _members(
             reference=None if sibling is None else _place(sibling, beside),
             ledger=None if row.ledger is None else beside / row.ledger,
             kept=file.presets,
+        )
+
+
+def _check_model(name: str, row: _Model) -> None:
+    """Refuse what no model can be, and a key that would change nothing.
+
+    Raises:
+        SpecError: naming the model.
+    """
+    place = f"[models.{name}]"
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            "a model's name of letters, digits, '.', '_' and '-'", found=repr(name)[:60],
+            remedy="Rename it.",
+        )  # fmt: skip
+    given = [key for key in ("model", "base", "ledger") if getattr(row, key) is not None]
+    if len(given) != 1 or (row.base is None) != (row.defence is None):
+        there = [*given, *(["defence"] if row.defence is not None else [])]
+        raise SpecError(
+            f"model, or base and defence, or ledger in {place}",
+            found=", ".join(there) or "none", remedy="Give one of the three.",
+        )  # fmt: skip
+    if row.suite is not None:
+        load_suite(row.suite)
+    seeds = row.seed if isinstance(row.seed, list) else [row.seed]
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise SpecError(f"different seeds in {place}", found=found(seeds), remedy="Name each once.")
+    check_seed(min(seeds), place)
+    check_seed(max(seeds), place)
+    idle = () if row.defence is not None else ("seed",)
+    if row.ledger is not None:
+        idle = (*idle, "suite", "attacks", "seeds", "budget", "reference")
+    useless = next((key for key in idle if key in row.model_fields_set), None)
+    if useless is not None:
+        raise SpecError(
+            f"only keys that change something in {place}",
+            found=f"{useless!r} beside {given[0]!r}",
+            remedy="seed is of a defence; a finished ledger is taken as it is. Leave it out.",
         )
 
 
@@ -326,40 +336,3 @@ def _listed(words: Words | None) -> list[str]:
     if words is None:
         return []
     return [words] if isinstance(words, str) else list(words)
-
-
-def _complain(error: ValidationError, file: str) -> NoReturn:
-    """The first thing wrong with a file, in one sentence."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if str(part) not in _KINDS]
-    place = _spelled(where[:-1], file)
-    if first["type"] == "extra_forbidden":
-        table = _TABLES.get(where[0], _File) if len(where) > 1 else _File
-        known = [f.alias or name for name, f in table.model_fields.items()]
-        raise unknown(f"key of {place}", where[-1], known)
-    found = "nothing" if first["type"] == "missing" else repr(first.get("input"))[:60]
-    raise SpecError(
-        f"{_wanted(first)} as {where[-1]!r} of {place}",
-        found=found,
-        remedy="docs/studies.md says what each key takes.",
-    )
-
-
-def _wanted(first: Mapping[str, Any]) -> str:
-    """What pydantic would have taken, as a noun."""
-    context = cast("Mapping[str, Any]", first.get("ctx") or {})
-    if first["type"] == "missing":
-        return "a value"
-    if first["type"] == "literal_error":
-        return f"one of {context.get('expected', '')}"
-    said = str(first["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
-    return _PLAIN.get(said, said)
-
-
-def _spelled(where: Sequence[str], file: str) -> str:
-    """A place in a file as it is written there: `[models.a]`, the second `[[comparisons]]`."""
-    if not where:
-        return file
-    if len(where) > 1 and where[1].isdecimal():
-        return f"[[{where[0]}]] number {int(where[1]) + 1} in {file}"
-    return f"[{'.'.join(where)}] in {file}"

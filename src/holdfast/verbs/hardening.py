@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from holdfast.core import HoldfastError, SpecError, Spend, Subject, shipped
 from holdfast.engine import configure, parse_method
-from holdfast.engine.harden import Advance, Hardening, Stage, hardened
+from holdfast.engine.harden import Advance, Hardening, Stage, check_seed, hardened
 from holdfast.engine.presets import DEVELOPMENT, preset
 from holdfast.verbs.places import Loader, public, writable
 
@@ -160,6 +160,7 @@ def prepared(
         raise SpecError(
             "at least one defence", found="none", remedy="`holdfast list defences` names them."
         )
+    check_seed(seed, "a hardening")
     stages = tuple(_stage(text, kept) for text in defences)
     domain.defender_data()
     for stage in stages:
