@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
 
-from holdfast.core import Attack, SpecError
+from holdfast.core import Attack, SpecError, shortened
 from holdfast.core.registry import COMBINED, find
 from holdfast.engine.settings import configure, parse_attack, parts, prefixed, title
 from holdfast.engine.suites import Entry, Suite
@@ -23,7 +23,11 @@ CONTROL = "none"
 _HORIZONS = ("steps", "candidates")
 """Settings that say after how many units an attack ends by itself."""
 
+UNITS = 10**9
+"""The most that one attack may be allowed: more than any machine gets through."""
+
 _FACTOR = re.compile(r"(\d+|\d*\.\d+)x")
+_WRITTEN = 40  # characters of a budget that anybody writes
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,18 @@ def allowance(budget: int | str | None) -> Allowance:
     Raises:
         SpecError: neither, or nothing is left of it.
     """
-    text = "" if budget is None else str(budget).strip()
-    factor = _FACTOR.fullmatch(text)
     if budget is None:
         return Allowance()
-    if factor is not None and Fraction(factor[1]) > 0:
+    text = str(budget).strip()
+    factor = _FACTOR.fullmatch(text)
+    if len(text) <= _WRITTEN and factor is not None and Fraction(factor[1]) > 0:
         return Allowance(factor=Fraction(factor[1]))
-    if text.isdecimal() and int(text) > 0:
+    if len(text) <= _WRITTEN and text.isdecimal() and int(text) > 0:
         return Allowance(units=int(text))
     raise SpecError(
         'a budget of at least 1 unit, or a multiple of everyone\'s own such as "2x"',
-        found=text or "nothing",
-        remedy="Leave --budget out for each attack's own.",
+        found=(text if len(text) <= _WRITTEN else f"{text[:_WRITTEN]}...") or "nothing",
+        remedy="Leave the budget out for each attack's own.",
     )
 
 
@@ -122,6 +126,12 @@ def _choice(attack: Attack, own: int | None, asked: Allowance) -> Choice:
     attack, units = (attack, attack.info.budget) if units is None else _within(attack, units)
     if asked.factor not in (None, 1):
         attack, units = _scaled(attack, units, asked.factor)
+    if units > UNITS:
+        raise SpecError(
+            f"a budget of at most {UNITS:,} units for {title(attack)}",
+            found=shortened(units),
+            remedy="Leave the budget out for the attack's own.",
+        )
     return Choice(title(attack), attack, units)
 
 

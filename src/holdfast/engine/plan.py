@@ -7,13 +7,26 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.core import Attack, Record, Seed, SpecError, Subject, TrialSpec, plain
+from holdfast.core import (
+    Attack,
+    Record,
+    Seed,
+    SpecError,
+    Subject,
+    TrialSpec,
+    counted,
+    plain,
+    shortened,
+)
 from holdfast.engine.choices import CONTROL, Choice, choose
 from holdfast.engine.measuring import Panel, panel, protocol
 from holdfast.engine.suites import Suite, load_suite
 
 if TYPE_CHECKING:
     from holdfast.domains import Domain
+
+TRIALS = 100_000
+"""The most that one audit may plan: all of `full` with hundreds of seeds."""
 
 Basis = Literal["earlier trials", "a rule of thumb"]
 
@@ -89,17 +102,29 @@ def request(
     if attacks is not None:
         for choice in choices:
             domain.attacker_data().draw(_wanted(choice), Seed(0), answered=False)
+    runs = chosen.seeds if seeds is None else seeds
+    _check_many(len(choices), runs)
     lacks = {choice: _lacks(choice, domain) for choice in choices}
     asked = Request(
         domain=domain,
         suite=chosen,
         choices=choices,
-        seeds=chosen.seeds if seeds is None else seeds,
+        seeds=runs,
         panel=panel(domain, chosen.items),
         full_curves=full_curves,
         named=attacks is not None,
     )
     return _without(asked, {c: why for c, why in lacks.items() if why is not None})
+
+
+def _check_many(choices: int, seeds: int) -> None:
+    """Refuse a plan that could not even be written down."""
+    if choices * seeds > TRIALS:
+        raise SpecError(
+            f"at most {TRIALS:,} trials in an audit",
+            found=f"{counted(choices, 'configuration')} x {shortened(seeds)} seeds",
+            remedy="Ask for fewer seeds; 3 is usual.",
+        )
 
 
 def _wanted(choice: Choice) -> int:
@@ -111,7 +136,7 @@ def _lacks(choice: Choice, domain: Domain) -> str | None:
     """What a configuration needs of the domain and does not find."""
     there, needs = len(domain.splits["attacker"]), choice.attack.info.needs
     if _wanted(choice) > there:
-        return f"{_wanted(choice)} examples: the domain has {there}"
+        return f"{counted(_wanted(choice), 'example')}: the domain has {there}"
     if "passages" in needs and not domain.aids.passages:
         return "passages.jsonl: the domain has none"
     if "second tongue" in needs and not domain.aids.second_tongue:

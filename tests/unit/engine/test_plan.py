@@ -78,6 +78,24 @@ def test_a_budget_that_is_none_is_refused(budget: int | str):
         choose(load_suite("quick"), ["ladder"], budget)
 
 
+@pytest.mark.parametrize("budget", [10**12, "9" * 39, "1000000000x"])
+def test_a_budget_beyond_all_machines_is_refused(budget: int | str):
+    with pytest.raises(SpecError, match="budget of at most 1,000,000,000 units for ladder"):
+        choose(load_suite("quick"), ["ladder"], budget)
+
+
+@pytest.mark.parametrize("budget", ["9" * 5000, "9" * 400 + "x"])
+def test_a_budget_that_nobody_writes_is_refused(budget: str):
+    with pytest.raises(SpecError, match=r"budget of at least 1.*found 9{40}\.\.\."):
+        choose(load_suite("quick"), ["ladder"], budget)
+
+
+@pytest.mark.parametrize("seeds", [10**11, 10**400])
+def test_more_trials_than_can_be_written_down_are_refused(seeds: int):
+    with pytest.raises(SpecError, match=r"at most 100,000 trials.*4 configurations x \d"):
+        request(ORGANISM, "quick", seeds=seeds)
+
+
 def test_settings_take_their_types():
     attack = configure("ladder", {"step": "3", "delay": "1e-3"})
     assert (attack.step, attack.delay) == (3, 0.001)
