@@ -38,7 +38,8 @@ app = typer.Typer(
 Out = Annotated[str | None, typer.Option(help="Folder of models, ledgers and page.")]
 Workers = Annotated[int, typer.Option(help="Processes that share the trials; 0 chooses.")]
 Parts = Annotated[
-    int | None, typer.Option(help="Stop after so many models; the same command goes on.")
+    int | None,
+    typer.Option(help="Stop after so many models, 0 to report; the same command goes on."),
 ]
 Amend = Annotated[
     bool, typer.Option("--amend", help="Go on by another plan; list the differences.")
@@ -73,6 +74,7 @@ def run(
     from holdfast import verbs
 
     _check_file(file)
+    verbs.check_most(parts)
     asked = verbs.plan_study(file, out)
     _study(asked, workers, parts, amend=amend, only_plan=only_plan, as_json=as_json)
 
@@ -97,6 +99,7 @@ def claims(
     """
     from holdfast import verbs
 
+    verbs.check_most(parts)
     asked = verbs.plan_claims(out, source=source)
     _study(asked, workers, parts, amend=amend, only_plan=only_plan, as_json=as_json)
 
@@ -127,6 +130,7 @@ def defences(  # noqa: PLR0913 - each parameter is an option of the command
     from holdfast import verbs
     from holdfast.engine import Interrupted
 
+    verbs.check_most(parts)
     asked = verbs.plan_defences(
         model, defence, out, suite=suite, seeds=seeds, defence_seeds=defence_seeds, domain=domain
     )

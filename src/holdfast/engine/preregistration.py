@@ -80,13 +80,21 @@ def register(
         amend: keep what was planned, and list what is different now.
 
     Raises:
-        SpecError: another spec was registered, and it is not to be amended.
+        SpecError: another spec was registered, and it is not to be amended; or there is none to
+            be amended.
         LedgerError: the file is not one that this wrote.
         HoldfastError: it cannot be written.
     """
     kept = read(folder)
     now = _entry(spec, trials)
     if kept is None:
+        if amend:
+            raise SpecError(
+                f"a registered plan to amend in {str(folder)!r}",
+                found="none",
+                remedy="Leave --amend out: the plan is registered when the study is first run;"
+                " or give the --out of the study that is to be amended.",
+            )
         return _written(folder, Preregistration((now,)))
     if kept.latest.digest == now.digest:
         return kept

@@ -19,7 +19,7 @@ from holdfast.verbs.auditing import (
 )
 from holdfast.verbs.comparing import compare
 from holdfast.verbs.hardening import Hardened, HardenOptions, Watch, harden
-from holdfast.verbs.parts import Part
+from holdfast.verbs.parts import Part, check_most
 from holdfast.verbs.studies import (
     Outlook,
     Planned,
@@ -42,7 +42,7 @@ from holdfast.verbs.tuning import Tuned, tune
 __all__ = [
     "CHECKS", "DOMAIN", "MODEL", "OUT", "SUITE", "HardenOptions", "Hardened", "Options",
     "Outlook", "Part", "Planned", "StudyPlan", "Terms", "Tuned", "Watch", "audit",
-    "check_attacks", "compare", "export", "finished", "folder_of", "harden", "left", "measure",
-    "outlook", "plan", "plan_claims", "plan_defences", "plan_study", "read", "read_defences",
-    "report", "run_study", "standing", "study_defences", "tune",
+    "check_attacks", "check_most", "compare", "export", "finished", "folder_of", "harden", "left",
+    "measure", "outlook", "plan", "plan_claims", "plan_defences", "plan_study", "read",
+    "read_defences", "report", "run_study", "standing", "study_defences", "tune",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.core import Results, SpecError, Spend
+from holdfast.core import Results, SpecError, Spend, shortened
 from holdfast.engine import FILE, Ledger, Plan, parse_method, spelled
 from holdfast.engine.presets import DEVELOPMENT, preset
 from holdfast.verbs.auditing import Options, measure, plan
@@ -76,6 +76,20 @@ class Part:
         return [kept(defence, self.kept) for defence in self.defences]
 
 
+def check_most(most: int | None) -> None:
+    """Refuse fewer models than none; after 0 of them what is finished is reported.
+
+    Raises:
+        SpecError: `most` is below 0.
+    """
+    if most is not None and most < 0:
+        raise SpecError(
+            "0 or more models after which to stop",
+            found=shortened(most),
+            remedy="Leave --parts out for all of them; 0 only reports what is finished.",
+        )
+
+
 def run_part(
     part: Part, *, progress: Progress | None = None, watch: Watch | None = None, workers: int = 0
 ) -> None:
@@ -110,11 +124,12 @@ def run_parts(
         parts: of a study.
         progress: what hears of each.
         workers: as `audit`.
-        most: parts after which to stop.
+        most: parts after which to stop; 0 runs none.
 
     Raises:
         HoldfastError, Interrupted, Diverged: as `harden` and `audit`.
     """
+    check_most(most)
     done = set(finished(parts))
     for part in [part for part in parts if part not in done][:most]:
         bar, watch = progress(part) if progress else (None, None)

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core import HoldfastError, SpecError, plain, shipped
+from holdfast.core import HoldfastError, SpecError, counted, plain, shipped
 from holdfast.engine import FILE, Ledger
 from holdfast.engine.preregistration import differences, register
 from holdfast.engine.preregistration import read as read_registered
 from holdfast.engine.study import DISPERSAL, Member, Study
 from holdfast.verbs.auditing import OUT
-from holdfast.verbs.parts import Part, Watching, planned, results_of, run_parts, spent
+from holdfast.verbs.parts import (
+    Part,
+    Watching,
+    check_most,
+    planned,
+    results_of,
+    run_parts,
+    spent,
+)
 from holdfast.verbs.places import writable
 from holdfast.verbs.study_specs import study_spec
 
@@ -100,8 +108,9 @@ def run_study(
     """
     from holdfast.price.study.found import found_of
 
-    writable(asked.folder)
+    check_most(most)
     registered = register(asked.folder, asked.spec, _trials(asked.parts), amend=amend)
+    writable(asked.folder)
     done = run_parts(asked.parts, progress=progress, workers=workers, most=most)
     models = {part.name: _audited(asked, part) for part in done}
     left = [part.name for part in asked.parts if part.name not in models]
@@ -160,7 +169,7 @@ def standing(asked: Planned) -> str:
     if not changes:
         return f"The plan was registered on {kept.latest.time}."
     return (
-        f"The plan differs in {len(changes)} places from what was registered on"
+        f"The plan differs in {counted(len(changes), 'place')} from what was registered on"
         f" {kept.latest.time}; --amend goes on by it and lists them."
     )
 

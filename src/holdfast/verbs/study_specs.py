@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from holdfast import __version__
-from holdfast.core import SpecError, digest, plain
+from holdfast.core import SpecError, counted, digest, plain
 from holdfast.core.registry import unknown
 from holdfast.engine import FILE, Ledger, Plan
 from holdfast.engine.study import Member, Selection, Study
@@ -94,7 +94,7 @@ def _ledger_spec(member: Member, part: Part) -> dict[str, Any]:
     if pending:
         raise SpecError(
             f"a finished ledger for {member.name!r}",
-            found=f"one with {pending} trials to go",
+            found=f"one with {counted(pending, 'trial')} to go",
             remedy="Finish its audit first.",
         )
     own = [r.spec for r in results.records if r.spec.model == results.target]

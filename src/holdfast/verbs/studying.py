@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core import SpecError, Spend
+from holdfast.core import SpecError, Spend, counted, shortened
 from holdfast.core.registry import names
 from holdfast.verbs.auditing import MODEL, OUT, plan
 from holdfast.verbs.hardening import prepare
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SUITE = "standard"
 ATTACK_SEEDS, DEFENCE_SEEDS = 5, 2
+MODELS = 1000
+"""The most that one study hardens."""
+
 _KEPT = "organism"  # the presets that are used where there are any
 
 
@@ -62,6 +65,12 @@ def plan_defences(
             "at least 1 seed of each defence", found=str(defence_seeds), remedy="Use 2."
         )
     chosen = list(defences or names("defences"))
+    if len(chosen) * defence_seeds > MODELS:
+        raise SpecError(
+            f"at most {MODELS:,} models in a study",
+            found=f"{counted(len(chosen), 'defence')} x {shortened(defence_seeds)} seeds",
+            remedy="Ask for fewer --defence-seeds.",
+        )
     folder = Path(out) if out is not None else OUT / "study-defences"
     for defence in chosen:
         prepare(model, [kept(defence, _KEPT)], domain=domain)
@@ -112,6 +121,12 @@ def study_defences(
         HoldfastError, Interrupted, Diverged: as `harden` and `audit`.
     """
     done = run_parts(study.parts, progress=progress, workers=workers, most=most)
+    if study.parts[0] not in done:
+        raise SpecError(
+            "a finished audit of the control, to which the others are held",
+            found="none",
+            remedy="Give --parts 1 or more, or leave it out.",
+        )
     found = read_defences(study, done)
     write_defences(found, study.parts[0].folder.parent)
     return found

@@ -69,6 +69,12 @@ def test_an_amendment_keeps_the_first_plan_and_lists_every_difference(tmp_path: 
     assert len(back.deviations) == 8
 
 
+def test_where_nothing_was_registered_there_is_nothing_to_amend(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"plan to amend in .*found none.*Leave --amend out"):
+        register(tmp_path / "new", SPEC, 0, amend=True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_file_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     register(tmp_path, SPEC, 0)
     data = json.loads((tmp_path / FILE).read_text())

@@ -189,7 +189,7 @@ def test_another_plan_is_refused_and_amended_openly(done, write, tmp_path) -> No
     _, _, _, out, _ = done
     copy = shutil.copytree(out, tmp_path / "copy")
     asked = verbs.plan_study(write("other.toml", bar=0.9), copy)
-    assert "differs in 1 places" in verbs.standing(asked)
+    assert "differs in 1 place from" in verbs.standing(asked)
     with pytest.raises(SpecError, match=r"hypotheses.breaks.at_least: 0.5 -> 0.9"):
         verbs.run_study(asked, workers=1)
     found = verbs.run_study(asked, workers=1, amend=True)
@@ -227,12 +227,12 @@ def test_an_unfinished_ledger_is_left_out_and_named(done, write, tmp_path) -> No
     text = 'from = "{folder}"\n' + TEXT
     asked = verbs.plan_study(write("part.toml", text, folder=copy), tmp_path / "new")
     assert [(p.name, p.done) for p in asked.parts] == [("control", True), ("soft-0", False)]
-    assert asked.study.left_out == ("soft-0: 1 of its trials are still to be run",)
+    assert asked.study.left_out == ("soft-0: 1 trial still to be run",)
     one = 'ledger = "{folder}/soft-0"\n'
     text = TEXT.replace('base = "{model}"\n', one).replace(
-        'defence = "refusal_sft:steps=2,batch=2"\n', ""
+        'defence = "refusal_sft:steps=2,batch=2"\nseed = [0]\n', ""
     )
-    with pytest.raises(SpecError, match="1 trials to go"):
+    with pytest.raises(SpecError, match="one with 1 trial to go"):
         verbs.plan_study(write("ledger.toml", text, folder=copy), tmp_path / "new")
 
 
@@ -281,6 +281,26 @@ def test_the_command_line_plans_runs_and_prints(done, write, capsys) -> None:
     said = capsys.readouterr().out
     assert "Verdicts" in said
     assert "study.md" in said
+
+
+def test_fewer_models_than_none_and_nothing_to_amend_come_before_work(
+    write, tmp_path, capsys
+) -> None:
+    words = ["study", str(write()), "--out", str(tmp_path / "out")]
+    for more in (["--parts", "-1"], ["--parts", "-1", "--plan"]):
+        assert run([*words, *more]) == 2
+        assert "0 or more models after which to stop; found -1" in capsys.readouterr().err
+    assert run([*words, "--amend"]) == 2
+    assert "found none. Leave --amend out" in capsys.readouterr().err
+    with pytest.raises(SpecError, match="found -1"):
+        verbs.run_study(verbs.plan_study(write(), tmp_path / "out"), most=-1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_after_no_model_what_is_finished_is_reported(done, monkeypatch) -> None:
+    asked, _, whole, _, _ = done
+    monkeypatch.setattr(parts, "run_part", None)
+    assert verbs.run_study(asked, most=0).decisions == whole.decisions
 
 
 def test_a_slip_in_a_studys_name_is_noticed(capsys) -> None:

@@ -75,3 +75,10 @@ def test_wrong_use_comes_before_work(model, domain, tmp_path) -> None:
         verbs.plan_defences(model, ["refusal_stf"], tmp_path, domain=domain)
     with pytest.raises(SpecError, match="at least 1 seed"):
         verbs.plan_defences(model, WITH, tmp_path, domain=domain, defence_seeds=0)
+    with pytest.raises(SpecError, match=r"at most 1,000 models.*2 defences x 1.0e\+20 seeds"):
+        verbs.plan_defences(model, WITH, tmp_path, domain=domain, defence_seeds=10**20)
+    asked = planned(model, domain, tmp_path)
+    with pytest.raises(SpecError, match="0 or more models"):
+        verbs.study_defences(asked, most=-1)
+    with pytest.raises(SpecError, match="a finished audit of the control"):
+        verbs.study_defences(asked, most=0)
