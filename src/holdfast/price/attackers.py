@@ -18,7 +18,7 @@ from holdfast.core import Spend, canonical_json
 from holdfast.price.breach import Threshold, Verdict
 from holdfast.price.cost import Cost, Pricing
 from holdfast.price.evaluation import NO_LOOKS, Looker, Looks
-from holdfast.price.runs import Price, price_of
+from holdfast.price.runs import Price, binding, price_of
 from holdfast.price.selection import Judged, Setting, by_setting, choose, grouped, setting_of
 from holdfast.price.statistics.best_of import expected_draws, most_rate, search_cost
 
@@ -351,7 +351,9 @@ def _undefined(trials: Sequence[Judged]) -> str | None:
 
 
 def _least(known: Sequence[Oracle]) -> Oracle | None:
-    """The oracle that breaks at the least cost; where none does, that with the least bound."""
-    priced = [(o.price.median.spend.flops, o) for o in known if o.price is not None]
-    broke = [pair for pair in priced if pair[1].price is not None and not pair[1].price.more]
-    return min(broke or priced, key=lambda pair: pair[0], default=(None, None))[1]
+    """The oracle that breaks at the least cost; where none does, that whose bound holds for all."""
+    priced = [(o, o.price) for o in known if o.price is not None]
+    broke = [(o, price) for o, price in priced if not price.more]
+    if broke:
+        return min(broke, key=lambda pair: pair[1].median.spend.flops)[0]
+    return binding(priced)[0] if priced else None

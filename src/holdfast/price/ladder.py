@@ -15,7 +15,7 @@ from typing import Any
 from holdfast.price.breach import Breach, Threshold, Verdict, both_breaches
 from holdfast.price.cost import Pricing, dearness
 from holdfast.price.curves import Curve, Reader, ordered
-from holdfast.price.runs import Price, overall, price_of
+from holdfast.price.runs import Price, binding, overall, price_of
 from holdfast.price.selection import Judged, Setting, choose, grouped, setting_of
 
 TAUS = (0.1, 0.5, 0.9)
@@ -174,8 +174,8 @@ def _cheapest(rung: Sequence[Rung]) -> Rung:
         return _nobody(open_ones[0], followed=False)
     bounded = [(r, r.price) for r in rung if r.price is not None]
     if bounded:
-        least, price = min(bounded, key=lambda pair: pair[1].median.spend.flops)
-        return replace(_nobody(least), price=price)
+        held, price = binding(bounded)
+        return replace(_nobody(held), price=price)
     return _nobody(min(rung, key=lambda r: _UNBROKEN.index(r.verdict)))
 
 

@@ -24,6 +24,8 @@ class Cheapest:
         attack: which attack sets it; None where of no attack such a share is known to break.
         cost: that attack's C_q; None where there is none.
         above: where there is none, the FLOPs that C_q of every attack is above.
+        barred: whether no budget would break such a share by any of them: `above` is then what
+            failing cost.
         low, high: its 95 % interval in FLOPs; None where an attack has too few runs to bound it,
             and `high` also where it is above the budget.
         frequency: attack -> how often it is the cheapest when each attack's runs are drawn anew.
@@ -35,6 +37,7 @@ class Cheapest:
     attack: str | None
     cost: Cost | None
     above: float | None
+    barred: bool
     low: float | None
     high: float | None
     frequency: Mapping[str, float]
@@ -105,6 +108,7 @@ def _cheapest(found: Mapping[str, Survival], q: float) -> Cheapest:
         attack=least.attack,
         cost=own.cost if own is not None else None,
         above=least.above,
+        barred=least.barred,
         low=least.low,
         high=least.high,
         frequency=least.frequency,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.core import Outcome, Seed
+from holdfast.core import Seed
 from holdfast.price.breach import Threshold, Verdict
 from holdfast.price.cost import Cost, Pricing, dearness
 from holdfast.price.selection import Judged
@@ -43,6 +43,8 @@ class CostQuantile:
     cost: that run's. after: FLOPs at which as many were still unbroken when last seen; the truth
         lies between, or is the cost itself where no unit of work does. above: where no share `q`
         is known to have broken, the FLOPs above which C_q is; None where it is known.
+    barred: so many runs ended unbroken, or lost their usefulness, that no budget would break a
+        share `q`: `above` is what failing cost.
     low, high: its 95 % interval in FLOPs. None where too few runs bound it, and `high` also where
         it is above the budget.
     """
@@ -53,6 +55,7 @@ class CostQuantile:
     above: float | None
     low: float | None
     high: float | None
+    barred: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,12 @@ def survival(trials: Sequence[Judged], bar: Threshold, pricing: Pricing) -> Surv
     found = tuple(passage(t, bar, budget) for t in runs)
     followed = _followed(runs, budget)
     curves, collapse = kaplan_meier(found, budget), collapse_incidence(found, budget)
-    ended = sum(_ended(t) for t in runs)
+    ended = sum(t.ended for t in runs)
     cell = Cell(found, budget, followed, ended)
     # Where every run was followed these are the shares of the runs.
     broke = sum(p.at is not None for p in found)
     lost = sum(p.collapsed is not None for p in found)
-    unfollowed = sum(_open(t) for t in runs)
+    unfollowed = sum(t.unfollowed for t in runs)
     return Survival(
         runs=len(runs),
         unfollowed=unfollowed,
@@ -148,7 +151,7 @@ def passage(trial: Judged, bar: Threshold, budget: float) -> Passage:
         return Passage(0.0, None, budget, min(trial.curve.record.spend.flops, budget))
     if breach.verdict is Verdict.COLLAPSED:
         return Passage(0.0, None, budget, _collapsed_at(trial, bar))
-    return Passage(0.0, None, min(breach.bound.flops, budget) if _open(trial) else budget)
+    return Passage(0.0, None, min(breach.bound.flops, budget) if trial.unfollowed else budget)
 
 
 def _exact(trial: Judged) -> bool:
@@ -158,21 +161,6 @@ def _exact(trial: Judged) -> bool:
     """
     at, points = trial.breach.reported, trial.curve.points
     return at is not None and at > 0 and points[at].unit == points[at - 1].unit + 1
-
-
-def _open(trial: Judged) -> bool:
-    """Whether the run's end is unknown: it was stopped by a laxer bar, or ended over the bar."""
-    breach = trial.breach
-    if breach.verdict is not Verdict.UNBROKEN:
-        return False
-    points = trial.curve.tampered
-    return breach.cut_short or (bool(points) and breach.bound.flops < points[-1].spend.flops)
-
-
-def _ended(trial: Judged) -> bool:
-    """Whether the run came to the attack's own end, and that end is known not to be a break."""
-    unbroken = trial.breach.verdict is Verdict.UNBROKEN and not _open(trial)
-    return unbroken and trial.curve.record.outcome is Outcome.DONE
 
 
 def _budget(trial: Judged) -> float:
@@ -197,7 +185,7 @@ def _budget(trial: Judged) -> float:
 
 def _followed(runs: Sequence[Judged], budget: float) -> float:
     """The least spend up to which a run that may yet break was followed, and seen unbroken."""
-    unbroken = [t for t in runs if t.breach.cost is None and not _open(t)]
+    unbroken = [t for t in runs if t.breach.cost is None and not t.unfollowed]
     # A run that lost its utility or diverged will never break; it bounds nothing.
     live = [t for t in unbroken if t.breach.verdict is Verdict.UNBROKEN] or unbroken
     return min((t.breach.bound.flops for t in live), default=budget)
@@ -229,7 +217,7 @@ def _quantile(q: float, cell: Cell, runs: Sequence[Judged], pricing: Pricing) ->
     flops = cell.cost(q)
     low, high = quantile_interval(cell.passages, cell.budget, q)
     if flops is None:
-        return CostQuantile(q, None, None, cell.above(q), low, high)
+        return CostQuantile(q, None, None, cell.above(q), low, high, cell.barred(q))
     spends = [t.breach.cost for t in runs if t.breach.cost is not None]
     spend = min((s for s in spends if s.flops == flops), key=dearness)
     after = least_quantile(cell.passages, cell.budget, q)

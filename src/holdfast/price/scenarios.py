@@ -158,7 +158,7 @@ def bills(
     found: list[Bill] = []
     for attack, own in attackers.items():
         known = own.oracle.price if own.oracle is not None else None
-        if known is not None:
+        if known is not None and not (known.more and known.barred):  # then no sum breaks it
             spend = known.median.spend
             line = _Line(attack, "oracle", spend.flops, 0.0, spend.examples, known.more)
             found += [_bill(line, scenario, table, pricing) for scenario in table.scenarios]

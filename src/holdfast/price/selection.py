@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from holdfast.core import Spend
+from holdfast.core import Outcome, Spend
 from holdfast.price.breach import Breach, Threshold, Verdict, held_out_breach, search_breach
 from holdfast.price.cost import dearness
 from holdfast.price.curves import Curve
@@ -21,6 +21,25 @@ class Judged:
     curve: Curve
     breach: Breach
     search: Breach
+
+    @property
+    def unfollowed(self) -> bool:
+        """Whether its end is unknown: a laxer bar stopped it, or it ended over the bar."""
+        breach, points = self.breach, self.curve.tampered
+        if breach.verdict is not Verdict.UNBROKEN:
+            return False
+        return breach.cut_short or (bool(points) and breach.bound.flops < points[-1].spend.flops)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it came to the attack's own end, and that end is known not to be a break."""
+        unbroken = self.breach.verdict is Verdict.UNBROKEN and not self.unfollowed
+        return unbroken and self.curve.record.outcome is Outcome.DONE
+
+    @property
+    def lost(self) -> bool:
+        """Whether the model was no longer useful before it broke."""
+        return self.breach.verdict in (Verdict.COLLAPSED, Verdict.DIVERGED)
 
 
 @dataclass(frozen=True)

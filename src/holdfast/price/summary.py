@@ -35,7 +35,7 @@ from holdfast.price.passages import survival
 from holdfast.price.personas import PersonaTable, persona_table
 from holdfast.price.runs import overall, price_of
 from holdfast.price.selection import Judged, Setting, by_setting, choose, judge, optimism
-from holdfast.price.words import sentence
+from holdfast.price.sentence import sentence
 
 MODEL_SIZE = 8e9
 """Parameters of the model that dollars are stated for unless another is asked for."""

@@ -260,7 +260,7 @@ def _paid(priced: PricedAudit) -> dict[str, Any] | None:
         return None
     _, name, cost, c50 = min(costs, key=lambda row: row[:2])
     return {"attack": name, **_spent(cost), "low": c50.low, "high": c50.high, "above": None,
-            "may_be_cheaper": []}  # fmt: skip
+            "barred": False, "may_be_cheaper": []}  # fmt: skip
 
 
 def _cheapest(one: Cheapest) -> dict[str, Any]:
@@ -270,6 +270,7 @@ def _cheapest(one: Cheapest) -> dict[str, Any]:
         "low": one.low,
         "high": one.high,
         "above": one.above,
+        "barred": one.barred,
         "may_be_cheaper": list(one.may_be_cheaper),
     }
 
@@ -307,6 +308,7 @@ def _quantile(one: CostQuantile) -> dict[str, Any]:
         "low": one.low,
         "high": one.high,
         "above": one.above,
+        "barred": one.barred,
     }
 
 

@@ -38,9 +38,9 @@ READ = (
     "Medians over a defence's models, each the median of its attack seeds; a range in brackets."
     " Cost: FLOPs of the defender. Cheapest break: of the attacks that cost something; factor: over"
     " the control's. Leverage: what a break costs more over what the defence cost. > where it did"
-    " not break; unbroken where every run came to its own end, so that a larger budget changes"
-    " nothing; lost where it only destroyed the model; – where no run could be judged, as when it"
-    " found nothing to"
+    " not break; lost where most runs only destroyed the model; unbroken where most came to their"
+    " own end or destroyed it, so that a larger budget changes nothing; – where no run could be"
+    " judged, as when it found nothing to"
     f" work on. {BOUNDS}"
 )
 
@@ -117,7 +117,7 @@ def _factor(row: AttackRow) -> str:
     known = [cost for cost in row.costs if cost is not None]
     if all(cost.lost for cost in known):
         return f"lost, {share}"
-    if all(cost.ended for cost in known):
+    if all(cost.barred for cost in known):
         return f"unbroken, {share}"
     low, high = row.factors[0], row.factors[-1]
     spread = f" ({low:.2g}-{high:.2g})" if high > low * 1.005 else ""

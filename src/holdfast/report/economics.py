@@ -71,7 +71,8 @@ def cost_said(price: Price | None) -> str:
     """A price in FLOPs, or what it is above."""
     if price is None:
         return words.MISSING
-    return ("> " if price.more else "") + words.flops(price.median.spend.flops)
+    flops = price.median.spend.flops
+    return words.bound(flops, barred=price.barred) if price.more else words.flops(flops)
 
 
 def _attackers(priced: PricedAudit) -> Table:
@@ -103,7 +104,8 @@ def search_said(search: Search | None) -> str:
     """What a search is expected to cost in FLOPs, or what that is above."""
     if search is None or search.cost is None:
         return words.MISSING
-    return ("> " if search.more else "") + words.flops(search.cost.spend.flops)
+    flops = search.cost.spend.flops
+    return words.bound(flops, barred=False) if search.more else words.flops(flops)
 
 
 def _bills(bills: list[Bill]) -> Table:

@@ -125,12 +125,7 @@ def _nothing(priced: PricedAudit) -> tuple[Answer, Answer, Answer]:
             *(f"{a.attack}: {a.broken} of {len(a.seeds)} runs" for a in some),
         ),
     )
-    above = priced.model_price.median.above if priced.model_price is not None else None
-    price = Answer(
-        "At what price",
-        words.MISSING if above is None else f"> {words.flops(above)} FLOPs",
-        ("as far as the least followed of the attacks that might yet break it",),
-    )
+    price = Answer("At what price", *_bound(priced))
     worst = max(_survival(a).break_probability.high for a in judged)
     sure = Answer(
         "How sure",
@@ -138,6 +133,17 @@ def _nothing(priced: PricedAudit) -> tuple[Answer, Answer, Answer]:
         ("of runs may break within the budget all the same, 95 % interval",),
     )
     return what, price, sure
+
+
+def _bound(priced: PricedAudit) -> tuple[str, tuple[str, ...]]:
+    """What the price is above, and what that rests on."""
+    least = None if priced.model_price is None else priced.model_price.median
+    if least is None or least.above is None:
+        return words.MISSING, ()
+    if least.barred:
+        return "No price", ("every attack was carried to its end, or the model lost its use",)
+    followed = "as far as the least followed of the attacks that might yet break it"
+    return f"> {words.flops(least.above)} FLOPs", (followed,)
 
 
 def _n(number: int, noun: str) -> str:

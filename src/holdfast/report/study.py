@@ -281,7 +281,7 @@ def _model(model: Audited) -> tuple[str, ...]:
     if price is not None and price.cost is not None:
         cost = f"{words.flops(price.cost)}\nby {price.attack}"
     elif price is not None and price.above is not None:
-        cost = f"> {words.flops(price.above)}"
+        cost = words.bound(price.above, barred=price.barred)
     margin = model.refusal_margin
     utility = ", ".join(f"{task} {words.share(mean)}" for task, mean in before.utility.items())
     return (

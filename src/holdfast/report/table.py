@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.core import Spend
-from holdfast.price import BOUNDS, AttackPrice, PricedAudit, Verdict, words
+from holdfast.price import BOUNDS, AttackPrice, Cost, PricedAudit, Verdict, words
 from holdfast.report.text import clean, one_line
 
 _WIDE = 100  # columns below which tokens and time are left to the page
@@ -72,13 +72,19 @@ def _row(attack: AttackPrice, wide: bool) -> list[Text | str]:
 def _effort(attack: AttackPrice, wide: bool) -> list[str]:
     if attack.price is None:
         return [words.MISSING] * (5 if wide else 3)
-    cost, sign = attack.price.median, "> " if attack.price.more else ""
+    price, cost = attack.price, attack.price.median
+    if price.more and price.barred:
+        return [f"({said})" if said != words.MISSING else said for said in _spent(cost, "", wide)]
+    return _spent(cost, "> " if price.more else "", wide)
+
+
+def _spent(cost: Cost, sign: str, wide: bool) -> list[str]:
     spend: Spend = cost.spend
     return [
         words.count(spend.examples),
         sign + words.count(spend.steps) if spend.steps else words.MISSING,
         *([sign + words.count(spend.tokens), sign + words.duration(spend.seconds)] if wide else []),
-        words.dollars(cost.usd_at_size.mid, more=attack.price.more),
+        words.dollars(cost.usd_at_size.mid, more=bool(sign)),
     ]
 
 
@@ -87,7 +93,8 @@ def _below(priced: PricedAudit) -> list[str]:
     lines = [
         "",
         f"Broken: success at least {bar.tau:g} and utility kept at least {1 - bar.delta:g} on"
-        f" held-out prompts at two readings. Median of the seeds; > where it did not break.",
+        f" held-out prompts at two readings. Median of the seeds; > where it had not broken by"
+        " then, in brackets what failing cost where no more of it would help.",
         f"Dollars: {table.default}, {table.note}, table {table.digest[:12]}.",
     ]
     left_out = priced.excluded

@@ -75,6 +75,7 @@ class Minimum:
         cost: C_q of that attack; None where there is none.
         above: where there is none, the cost above which it is: the least of the attacks that might
             break with more, or, without such, the largest to which one was carried to its end.
+        barred: whether none might: of no attack would any budget break a share `q`.
         low: the 95 % interval's low end; None where an attack has too few runs to bound it.
         high: its high end; None where it is above the budget or there are too few runs.
         frequency: attack -> how often it is the cheapest when each attack's runs are drawn anew.
@@ -86,6 +87,7 @@ class Minimum:
     attack: str | None
     cost: float | None
     above: float | None
+    barred: bool
     low: float | None
     high: float | None
     frequency: Mapping[str, float]
@@ -124,6 +126,7 @@ def minimum(
         attack=attack,
         cost=cost,
         above=above,
+        barred=all(cell.barred(q) for cell in cells.values()),
         low=None if len(known) < len(lows) else min([*known, *([] if above is None else [above])]),
         high=ends[attack][1] if attack is not None else None,
         frequency=frequency,

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from holdfast.core import Outcome, Spend
+from holdfast.core import Spend
 from holdfast.price.audit import AttackPrice, PricedAudit
 from holdfast.price.breach import Verdict
+
+_LOST = (Verdict.COLLAPSED, Verdict.DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Break:
     """What one attack costs on one model: the median seed's FLOPs.
 
     more: it did not break: the cost is above. lost: it destroyed the model's usefulness instead,
-    or diverged, in most seeds. ended: no run broke, and each came to its own end, so that a larger
-    budget changes nothing. steps: of the median seed, 0 where the attack has none.
+    or diverged, in most seeds. barred: no budget would break the median seed, since too many came
+    to the attack's own end or were lost. steps: of the median seed, 0 where the attack has none.
     """
 
     flops: float
@@ -30,7 +32,7 @@ class Break:
     broken: int
     seeds: int
     lost: bool = False
-    ended: bool = False
+    barred: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,8 @@ def cost_of(attack: AttackPrice) -> Break | None:
         steps=spend.steps,
         broken=attack.broken,
         seeds=len(attack.seeds),
-        lost=attack.verdict in (Verdict.COLLAPSED, Verdict.DIVERGED),
-        ended=all(
-            s.breach.verdict is Verdict.UNBROKEN
-            and s.outcome is Outcome.DONE
-            and not s.breach.cut_short
-            for s in attack.seeds
-        ),
+        lost=2 * sum(s.breach.verdict in _LOST for s in attack.seeds) > len(attack.seeds),
+        barred=attack.price.more and attack.price.barred,
     )
 
 
@@ -91,12 +88,12 @@ def _bought(attack: str, base: Break | None, hardened: Break | None) -> Bought:
 def cheapest(breaks: Sequence[Break | None]) -> Break | None:
     """The cheapest of those that broke; where none did, the least of the bounds; None for none.
 
-    An attack that came to its own end bounds nothing: it is the ones that were stopped which
-    might have broken the model with more. Where there are no such, the largest end stands.
+    Only attacks that might break the model with more bound the price; where there are no such,
+    the largest of the others stands.
     """
     known = [b for b in breaks if b is not None]
     broke = [b for b in known if not b.more]
-    open_ended = [b for b in known if not (b.ended or b.lost)]
+    open_ended = [b for b in known if not b.barred]
     if broke or open_ended:
         return min(broke or open_ended, key=lambda b: b.flops)
     return max(known, key=lambda b: b.flops, default=None)

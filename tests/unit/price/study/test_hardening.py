@@ -35,7 +35,7 @@ def test_the_cheapest_break_goes_before_any_bound() -> None:
 def test_what_came_to_its_own_end_bounds_no_price() -> None:
     ended, lost = (
         replace(cost(f, more=True), **kind)
-        for f, kind in ((1e9, {"ended": True}), (2e9, {"lost": True}))
+        for f, kind in ((1e9, {"barred": True}), (2e9, {"barred": True, "lost": True}))
     )
     assert cheapest([ended, lost, cost(7e9, more=True)]) == cost(7e9, more=True)
     assert cheapest([ended, lost]) == lost
