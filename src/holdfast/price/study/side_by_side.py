@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from holdfast.core import SpecError, canonical_json
+from holdfast.core import SpecError, canonical_json, counted
 from holdfast.engine.study import Comparison, Selection
 from holdfast.price.statistics.detectable import ALPHA
 from holdfast.price.study.arms import Audited
@@ -89,7 +89,7 @@ def _family_notes(planned: Sequence[Compared]) -> list[str]:
     if len(planned) < 2 or least > ALPHA or len(planned) * least <= ALPHA:
         return []
     return [
-        f"With {len(planned)} comparisons and so few runs no adjusted p-value can come below"
+        f"With {counted(len(planned), 'comparison')} and so few runs no adjusted p-value can come below"
         f" {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is detectable"
         " is of a single comparison."
     ]
@@ -127,7 +127,7 @@ def require_comparable(models: Sequence[Audited]) -> None:
 def _domain(model: Audited) -> Mapping[str, Any]:
     told = model.results.manifest.get("domain", {})
     name = cast("Mapping[str, Any]", told).get("name") if isinstance(told, Mapping) else None
-    return {"domain": f"{name or 'domain'} {model.domain[:12]}"}
+    return {"domain": f"{name} {model.domain[:12]}" if name else model.domain[:12]}
 
 
 def _suite(model: Audited) -> Mapping[str, Any]:
@@ -152,7 +152,8 @@ def _prompts(model: Audited) -> tuple[str, ...]:
 def _difference(first: str, one: Mapping[str, Any], second: str, two: Mapping[str, Any]) -> str:
     """The first thing that is not the same, in words."""
     key = next(k for k in (*one, *two) if one.get(k) != two.get(k))
-    left, right = (canonical_json(side.get(key)).strip('"') for side in (one, two))
+    values = (side.get(key) for side in (one, two))
+    left, right = ("none" if v is None else canonical_json(v).strip('"') for v in values)
     return f"{key} {left} in {first}, {right} in {second}"
 
 
@@ -177,8 +178,14 @@ def _shared(base: Audited, other: Audited) -> tuple[list[str], list[str]]:
 
 def _notes(models: Sequence[Audited]) -> list[str]:
     notes: list[str] = []
-    references = {m.results.reference for m in models}
-    if len(references) > 1:
+    bare = [m.name for m in models if m.priced.scale.absolute]
+    if bare:
+        notes.append(
+            f"No never-aligned reference was measured for {', '.join(bare)}: success there is the"
+            " harm itself, not the share of a gap that was closed."
+        )
+    measured = [m for m in models if not m.priced.scale.absolute]
+    if len({m.results.reference for m in measured}) > 1:
         notes.append(
             "The models have different never-aligned references: success is the share of each"
             " one's own gap."
@@ -186,7 +193,7 @@ def _notes(models: Sequence[Audited]) -> list[str]:
     runs = [len(a.seeds) for m in models for a in m.priced.attacks if a.seeds]
     if runs and min(runs) < 4:
         notes.append(
-            f"Some attacks have {min(runs)} runs: with fewer than four a side no p-value can come"
+            f"Some attacks have {counted(min(runs), 'run')}: with fewer than four a side no p-value can come"
             " below 0.05, however far apart the models are."
         )
     return notes

@@ -99,8 +99,9 @@ def test_attacks_of_one_model_or_of_another_version_are_left_out(locks: ModuleTy
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("domain", "audits of one domain"),
+        ("domain", "found domain dddddddddddd in base, eeeeeeeeeeee in other"),
         ("suite", "version 3 in base, 4 in other"),
+        ("no suite", "found suite quick in base, none in other"),
         ("protocol", "dtype float32 in base, bfloat16 in other"),
         ("prompts", "same held-out prompts"),
     ],
@@ -112,6 +113,8 @@ def test_unlike_audits_are_refused(change: str, said: str, locks: ModuleType) ->
         other = replace(other, records=records)
     elif change == "suite":
         other = replace(other, manifest={"suite": {"name": "quick", "version": 4}})
+    elif change == "no suite":
+        other = replace(other, manifest={})
     elif change == "protocol":
         other = protocol(other, dtype="bfloat16")
     else:
@@ -135,5 +138,21 @@ def test_few_runs_are_said_to_decide_nothing(locks: ModuleType) -> None:
     few = locks.results(*(locks.Lock(seed=s) for s in range(3)), manifest=MANIFEST)
     found = side_by_side([model("one", few), model("two", few)])
     assert any("fewer than four" in note for note in found.notes)
+    one = locks.results(locks.Lock(), manifest=MANIFEST)
+    found = side_by_side([model("one", one), model("two", one)])
+    assert any("have 1 run:" in note for note in found.notes)
     enough = [model(n, made(locks, 1, n)) for n in ("one", "two")]
     assert side_by_side(enough).notes == ()
+
+
+def test_which_model_lacks_a_reference_is_said(locks: ModuleType) -> None:
+    base, bare = (model(n, made(locks, 1, n, reference=n == "base")) for n in ("base", "bare"))
+    for pair in ([base, bare], [bare, base]):
+        (note,) = side_by_side(pair).notes
+        assert note.startswith("No never-aligned reference was measured for bare: success")
+    (note,) = side_by_side([bare, replace(bare, name="too")]).notes
+    assert "for bare, too:" in note
+    other = replace(base.results, reference="f" * 64)
+    other = replace(other, models={**other.models, "f" * 64: other.models[base.results.target]})
+    (note,) = side_by_side([base, replace(base, name="b", results=other)]).notes
+    assert "different never-aligned references" in note
