@@ -89,8 +89,8 @@ def _family_notes(planned: Sequence[Compared]) -> list[str]:
     if len(planned) < 2 or least > ALPHA or len(planned) * least <= ALPHA:
         return []
     return [
-        f"With {counted(len(planned), 'comparison')} and so few runs no adjusted p-value can come below"
-        f" {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is detectable"
+        f"With {counted(len(planned), 'comparison')} and so few runs no adjusted p-value can come"
+        f" below {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is detectable"
         " is of a single comparison."
     ]
 
@@ -193,7 +193,7 @@ def _notes(models: Sequence[Audited]) -> list[str]:
     runs = [len(a.seeds) for m in models for a in m.priced.attacks if a.seeds]
     if runs and min(runs) < 4:
         notes.append(
-            f"Some attacks have {counted(min(runs), 'run')}: with fewer than four a side no p-value can come"
-            " below 0.05, however far apart the models are."
+            f"Some attacks have {counted(min(runs), 'run')}: with fewer than four a side no"
+            " p-value can come below 0.05, however far apart the models are."
         )
     return notes
