@@ -1,4 +1,4 @@
-"""Effects with their limits: shares by mid-p, ratios of two costs, what a threshold makes of them.
+"""Effects with their limits: shares of runs, ratios of two costs, what a threshold makes of them.
 
 An end that is None is open: nothing bounds the effect on that side.
 """
@@ -6,11 +6,10 @@ An end that is None is open: nothing bounds the effect on that side.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.optimize import root_scalar
-from scipy.stats import binom
+from holdfast.price.statistics.proportions import clopper_pearson
 
 CONFIDENCE = 0.95
 _MOST = 10_000  # runs beyond which no design is looked for
@@ -34,26 +33,13 @@ class Effect:
         return self.high is not None and self.high <= threshold
 
 
-def share(successes: int, n: int, confidence: float = CONFIDENCE) -> Effect:
-    """A share of runs by the mid-p binomial limits: the probability of the count itself halved.
+def share(successes: int, n: int) -> Effect:
+    """A share of runs by the exact limits, as reports state a break probability.
 
-    With none or all of `n` the open end is the one-sided exact limit at this confidence, so that
-    five of five say "more than half", as the ranks that bound a median do.
-
-    Paper:   Lancaster 1961, doi:10.1080/01621459.1961.10482105; Agresti and Gottard 2007.
+    None or all of five leave a half possible; six do not.
     """
-    tail = (1 - confidence) / 2
-
-    def beyond(p: float) -> float:  # P(more) + P(as many) / 2
-        return float(binom.sf(successes, n, p) + binom.pmf(successes, n, p) / 2)
-
-    low = _root(lambda p: beyond(p) - tail) if successes else 0.0
-    high = _root(lambda p: 1 - beyond(p) - tail) if successes < n else 1.0
-    return Effect(successes / n, low, high)
-
-
-def _root(of: Callable[[float], float]) -> float:
-    return float(root_scalar(of, bracket=(0.0, 1.0)).root)
+    found = clopper_pearson(successes, n)
+    return Effect(found.share, found.low, found.high)
 
 
 def share_difference(first: tuple[int, int], second: tuple[int, int]) -> Effect:

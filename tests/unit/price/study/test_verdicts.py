@@ -14,6 +14,7 @@ from holdfast.engine.study import Selection
 from holdfast.price.study.verdicts import Decision, Ruling, decide
 
 SUPPORTED, REFUTED, OPEN = Ruling
+SIX = [16] * 6  # the fewest runs that say "more than half"
 
 
 def ruled(one, *models) -> Decision:
@@ -23,16 +24,18 @@ def ruled(one, *models) -> Decision:
     return found
 
 
-def test_all_of_five_broken_support_a_break() -> None:
-    found = ruled(hypothesis("broken", "a", at_least=0.5), model("a", *locks()))
-    assert (found.ruling, found.effect.value, found.n) == (SUPPORTED, 1.0, 5)
-    assert found.effect.low == pytest.approx(0.549, abs=1e-3)
+def test_all_of_six_broken_support_a_break_and_five_do_not() -> None:
+    found = ruled(hypothesis("broken", "a", at_least=0.5), model("a", *locks(SIX)))
+    assert (found.ruling, found.effect.value, found.n) == (SUPPORTED, 1.0, 6)
+    assert found.effect.low == pytest.approx(0.541, abs=1e-3)
     assert set(found.models) == {"a"}
     assert len(found.models["a"]) == 64
+    fewer = ruled(hypothesis("broken", "a", at_least=0.5), model("a", *locks()))
+    assert (fewer.ruling, fewer.needs) == (OPEN, 6)
 
 
-def test_none_of_five_broken_refute_it_and_support_resistance() -> None:
-    one = model("a", *locks([NEVER] * 5))
+def test_none_of_six_broken_refute_it_and_support_resistance() -> None:
+    one = model("a", *locks([NEVER] * 6))
     assert ruled(hypothesis("broken", "a", at_least=0.5), one).ruling is REFUTED
     found = ruled(hypothesis("broken", "a", at_most=0.5), one)
     assert (found.ruling, found.effect.value) == (SUPPORTED, 0.0)
@@ -61,7 +64,7 @@ def test_runs_that_are_alike_are_one_run() -> None:
 
 
 def test_all_collapsed_is_no_break() -> None:
-    runs = locks([NEVER] * 5, fades=4, stop_when_broken=False)
+    runs = locks([NEVER] * 6, fades=4, stop_when_broken=False)
     found = ruled(hypothesis("broken", "a", at_least=0.5), model("a", *runs))
     assert (found.ruling, found.effect.value) == (REFUTED, 0.0)
 
@@ -87,8 +90,8 @@ def test_an_undefined_success_says_why() -> None:
 
 
 def test_only_runs_with_the_settings_that_are_named_count() -> None:
-    few = locks(settings={"examples": 10})
-    many = locks([NEVER] * 5, settings={"examples": 100})
+    few = locks(SIX, settings={"examples": 10})
+    many = locks([NEVER] * 6, settings={"examples": 100})
     both = model("a", *few, *many)
     ten, hundred = (Selection("finetune", {"examples": n}) for n in (10, 100))
     one = hypothesis("broken", "a", at_least=0.5, attacks=(ten,))
@@ -98,13 +101,13 @@ def test_only_runs_with_the_settings_that_are_named_count() -> None:
 
 
 def test_models_of_a_group_must_agree() -> None:
-    strong, weak = model("a-0", *locks([NEVER] * 5), group="a"), model("a-1", *locks(), group="a")
+    strong, weak = model("a-0", *locks([NEVER] * 6), group="a"), model("a-1", *locks(SIX), group="a")
     one = hypothesis("broken", "a", at_most=0.5)
     found = ruled(one, strong, weak)
     assert (found.ruling, found.effect.value) == (OPEN, 0.5)
     assert found.reason == "its models differ: a-0 supported here; a-1 not supported here"
     assert set(found.each) == set(found.models) == {"a-0", "a-1"}
-    again = model("a-1", *locks([NEVER] * 5), group="a")
+    again = model("a-1", *locks([NEVER] * 6), group="a")
     assert ruled(one, strong, again).ruling is SUPPORTED
 
 
