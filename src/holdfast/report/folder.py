@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from holdfast.core import HoldfastError, Results
+from holdfast.core import HoldfastError, Results, SpecError
 from holdfast.core.registry import unknown
 from holdfast.price import PricedAudit
 from holdfast.price.soundness.context import Context
@@ -85,8 +85,8 @@ def write_formats(
         SpecError: an unknown format, or one for which a package is missing.
         HoldfastError: nothing can be written there.
     """
-    check_formats(formats)
-    around = context or Context()
+    check_formats(formats, out)
+    around, formats = context or Context(), list(dict.fromkeys(formats))
     is_file = len(formats) == 1 and out.suffix != "" and not out.is_dir()
     made = [
         (out if is_file else out / name, _FILES[name](results, priced, around))
@@ -95,11 +95,40 @@ def write_formats(
     return tuple(replace_file(path, content) for path, content in made)
 
 
-def check_formats(formats: Sequence[str]) -> None:
-    """Raises SpecError if one of `formats` is none."""
+def check_formats(formats: Sequence[str], out: Path) -> None:
+    """Raises SpecError if one of `formats` is none, or if `out` is a file that cannot hold them."""
     for one in formats:
         if one not in FORMATS:
             raise unknown("format", one, list(FORMATS))
+    kinds = list(dict.fromkeys(formats))
+    if len(kinds) > 1:
+        check_folder(out, "a single --format")
+    elif (named := _named(out)) is not None and named not in kinds:
+        raise SpecError(
+            f"a file of the format {kinds[0]!r}, or a folder",
+            found=repr(str(out)),
+            remedy=f"Name one that ends in .{kinds[0]}, or give --format {named}.",
+        )
+
+
+def check_folder(out: Path, option: str) -> None:
+    """Raises SpecError if `out`, where a folder is to be, is named as a file is.
+
+    option: with which it could be a file; "" where there is none.
+    """
+    if _named(out) is not None:
+        raise SpecError(
+            "a folder to write several files to (-o)",
+            found=f"{str(out)!r}, the name of a file",
+            remedy="Name a folder"
+            + (f", or give {option} for that file alone." if option else "."),
+        )
+
+
+def _named(out: Path) -> str | None:
+    """The format whose ending `out` has, if no folder of that name is there already."""
+    ending = out.suffix.removeprefix(".").lower()
+    return ending if ending in FORMATS and not out.is_dir() else None
 
 
 def replace_file(path: Path, content: str | bytes) -> Path:

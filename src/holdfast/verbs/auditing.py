@@ -194,8 +194,11 @@ def report(
         HoldfastError: there is no ledger, or not one that this version reads; terms that do not
             fit.
     """
-    results, around = read(folder), _around(Path(folder), terms)
-    return _reported(results, Path(folder if out is None else out), terms, around)
+    results, place = read(folder), Path(folder if out is None else out)
+    from holdfast.report.folder import check_folder
+
+    check_folder(place, "--format")
+    return _reported(results, place, terms, _around(Path(folder), results, terms))
 
 
 def export(
@@ -218,10 +221,11 @@ def export(
     """
     from holdfast.report.folder import check_formats, write_formats
 
-    check_formats(formats)
+    place = Path(folder if out is None else out)
+    check_formats(formats, place)
     results = read(folder)
-    priced, around = _priced(results, terms), _around(Path(folder), terms)
-    return write_formats(results, priced, formats, Path(folder if out is None else out), around)
+    around = _around(Path(folder), results, terms)
+    return write_formats(results, _priced(results, terms), formats, place, around)
 
 
 def read(folder: str | Path) -> Results:
@@ -253,15 +257,26 @@ def _reported(results: Results, out: Path, terms: Terms, around: Context) -> Pri
     return priced
 
 
-def _around(folder: Path, terms: Terms) -> Context:
-    """What is known besides the ledger in `folder`; a sibling's audit that was named with it."""
+def _around(folder: Path, results: Results, terms: Terms) -> Context:
+    """What is known besides the ledger in `folder`; a sibling's audit that was named with it.
+
+    Raises:
+        SpecError: the sibling is the model itself.
+    """
     from holdfast.verbs.around import context_of
 
     sibling = terms.get("transfer")
     if sibling is None:
         return context_of(folder)
+    other = read(sibling)
+    if other.target == results.target:
+        raise SpecError(
+            "the audit of an undefended sibling to borrow from (--transfer)",
+            found=f"one of {results.models[results.target].name!r} itself, in {str(sibling)!r}",
+            remedy="Name the folder of the sibling's audit, or leave --transfer out.",
+        )
     alone: Terms = {**terms, "transfer": None}
-    return context_of(folder, _priced(read(sibling), alone))
+    return context_of(folder, _priced(other, alone))
 
 
 def _priced(results: Results, terms: Terms) -> PricedAudit:

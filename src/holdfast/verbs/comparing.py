@@ -35,6 +35,10 @@ def compare(
     """
     read_from = [(Path(folder), read(folder)) for folder in folders]
 
+    from holdfast.report.folder import check_folder
+
+    if out is not None:
+        check_folder(Path(out), "")
     from holdfast.price.study.arms import audited
     from holdfast.price.study.side_by_side import side_by_side
 

@@ -52,6 +52,7 @@ def test_json_and_a_file(
         (["A", "A"], "each audit once"),
         (["A", "no/such"], "no ledger.sqlite"),
         (["A", "B", "--tau", "2"], "tau above 0"),
+        (["A", "B", "-o", "both.html"], "'both.html', the name of a file. Name a folder."),
     ],
 )
 def test_wrong_use_is_one_sentence(

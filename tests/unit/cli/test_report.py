@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,24 @@ from tests.golden import locks
 from tests.ledgers import write_ledger
 
 from holdfast.cli import run
+from holdfast.core import Results
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     results = locks.results(locks.Lock(seed=0), locks.Lock(seed=1, opens=32))
     return write_ledger(results, tmp_path / "audit")
+
+
+def another(*runs: locks.Lock) -> Results:
+    """The audit of another model, called base."""
+    found = locks.results(*runs, name="base")
+    records = tuple(
+        replace(r, spec=replace(r.spec, model="5" * 64)) if r.spec.model == found.target else r
+        for r in found.records
+    )
+    models = {**found.models, "5" * 64: replace(found.models[found.target], digest="5" * 64)}
+    return replace(found, target="5" * 64, models=models, records=records)
 
 
 def test_a_format_writes_that_file_alone(
@@ -36,6 +50,32 @@ def test_several_formats_go_into_a_folder(folder: Path, tmp_path: Path):
     assert sorted(p.name for p in (tmp_path / "to").iterdir()) == [
         "readings.csv", "readings.parquet", "report.json",
     ]  # fmt: skip
+
+
+def test_a_format_that_is_named_twice_is_written_once(folder: Path, tmp_path: Path):
+    words = ["--format", "csv", "--format", "csv", "-o", str(tmp_path / "own.csv")]
+    assert run(["report", str(folder), *words]) == 0
+    assert (tmp_path / "own.csv").is_file()
+
+
+def test_a_folder_may_be_named_like_a_file_once_it_is_there(folder: Path, tmp_path: Path):
+    (tmp_path / "own.csv").mkdir()
+    assert run(["report", str(folder), "-o", str(tmp_path / "own.csv")]) == 0
+    assert (tmp_path / "own.csv" / "report.html").is_file()
+    assert run(["report", str(folder), "--format", "json", "-o", str(tmp_path / "v1.2")]) == 0
+    assert (tmp_path / "v1.2").is_file()  # no format ends so
+
+
+def test_no_model_is_its_own_sibling(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for sibling in (folder, copy):
+        for more in ([], ["--format", "csv"]):
+            assert run(["report", str(folder), "--transfer", str(sibling), *more]) == 2
+            error = capsys.readouterr().err
+            assert "found one of 'organism:refusing' itself" in error and error.count("\n") == 1
+    assert not [p for p in folder.iterdir() if "ledger" not in p.name]
 
 
 def test_without_a_format_the_table_is_printed_and_the_report_written(
@@ -59,7 +99,7 @@ def test_terms_change_what_is_priced(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "own.toml").write_text(PERSONA)
-    sibling = write_ledger(locks.results(locks.Lock(opens=2), name="base"), tmp_path / "sibling")
+    sibling = write_ledger(another(locks.Lock(opens=2)), tmp_path / "sibling")
     terms = ["--tau", "0.9", "--delta", "0.05", "--model-size", "70e9",
              "--personas", str(tmp_path / "own.toml"), "--transfer", str(sibling)]  # fmt: skip
     assert run(["report", str(folder), *terms, "--json"]) == 0
@@ -78,7 +118,7 @@ def test_terms_change_what_is_priced(
 
 def test_the_card_knows_what_stands_beside_the_ledger(folder: Path, tmp_path: Path):
     (folder / "card.toml").write_text('evaluator = "one"\ndeveloper = "two"\n', "utf-8")
-    base = write_ledger(locks.results(locks.Lock(opens=4)), tmp_path / "base")
+    base = write_ledger(another(locks.Lock(opens=4)), tmp_path / "base")
     words = ["--format", "md", "-o", str(tmp_path / "card.md"), "--transfer", str(base)]
     assert run(["report", str(folder), *words]) == 0
     text = (tmp_path / "card.md").read_text("utf-8")
@@ -107,6 +147,12 @@ def test_a_card_that_cannot_be_is_one_sentence(folder: Path, capsys: pytest.Capt
         (["--personas", "FILE", "--format", "csv"], "at least one table [[persona]]"),
         (["--format", "csv", "--json"], "found both"),
         (["--format", "csv", "-o", "FILE/below"], "written to"),
+        (["--format", "csv", "--format", "md", "-o", "two.csv"], "found 'two.csv', the name of a"),
+        (["-o", "all.HTML"], "or give --format for that file alone"),
+        (
+            ["--format", "csv", "-o", "own.json"],
+            "Name one that ends in .csv, or give --format json",
+        ),
     ],
 )
 def test_wrong_use_is_one_sentence(

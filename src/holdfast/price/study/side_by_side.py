@@ -90,8 +90,8 @@ def _family_notes(planned: Sequence[Compared]) -> list[str]:
         return []
     return [
         f"With {counted(len(planned), 'comparison')} and so few runs no adjusted p-value can come"
-        f" below {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is detectable"
-        " is of a single comparison."
+        f" below {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is"
+        " detectable is of a single comparison."
     ]
 
 
