@@ -35,8 +35,13 @@ def flops(value: float) -> str:
     return power if mantissa == "1.0" else f"{mantissa}×{power}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the unit that fits: 40 ms, 0.4 s, 12 s, 3.1 min, 2.4 h, 5 d."""
+def duration(seconds: float, *, more: bool = False) -> str:
+    """Seconds in the unit that fits: < 1 ms, 40 ms, 0.4 s, 12 s, 3.1 min, 2.4 h, 5 d.
+
+    more: the value is a lower bound: > 40 ms, and > 0 ms for less than one.
+    """
+    if more:
+        return f"> {duration(0 if seconds < 0.001 else seconds)}"
     if 0 < seconds < 0.001:
         return "< 1 ms"
     for size, unit in ((86400 * 2, "d"), (5400.0, "h"), (90.0, "min")):

@@ -43,6 +43,11 @@ class Axis:
     show: Callable[[float], str]
     base: int = 10
 
+    def bound(self, value: float) -> str:
+        """`value` as a lower bound: > 40 ms."""
+        said = self.show(value)
+        return f"> {self.show(0) if said.startswith('<') else said}"
+
 
 AXES = (
     Axis("flops", "FLOPs", lambda p: p.spend.flops, words.flops),

@@ -180,7 +180,7 @@ def _cost_marks(
     axis: draw.Axis,
     span: draw.Span,
 ) -> draw.Figure:
-    sign = "" if symbol == "circle" else "> "
+    show = axis.show if symbol == "circle" else axis.bound
     return draw.trace(
         [draw.at(x, span) for _, x in found],
         [row] * len(found),
@@ -191,9 +191,7 @@ def _cost_marks(
             "symbol": symbol,
             "line": {"width": 2, "color": colour},
         },
-        text=[
-            f"seed {s.seed} {s.breach.verdict}: {sign}{axis.show(x)} {axis.label}" for s, x in found
-        ],
+        text=[f"seed {s.seed} {s.breach.verdict}: {show(x)} {axis.label}" for s, x in found],
     )
 
 

@@ -74,17 +74,21 @@ def _effort(attack: AttackPrice, wide: bool) -> list[str]:
         return [words.MISSING] * (5 if wide else 3)
     price, cost = attack.price, attack.price.median
     if price.more and price.barred:
-        return [f"({said})" if said != words.MISSING else said for said in _spent(cost, "", wide)]
-    return _spent(cost, "> " if price.more else "", wide)
+        return [
+            f"({said})" if said != words.MISSING else said for said in _spent(cost, False, wide)
+        ]
+    return _spent(cost, price.more, wide)
 
 
-def _spent(cost: Cost, sign: str, wide: bool) -> list[str]:
+def _spent(cost: Cost, more: bool, wide: bool) -> list[str]:
+    """more: it is a lower bound."""
     spend: Spend = cost.spend
+    sign = "> " if more else ""
     return [
         words.count(spend.examples),
         sign + words.count(spend.steps) if spend.steps else words.MISSING,
-        *([sign + words.count(spend.tokens), sign + words.duration(spend.seconds)] if wide else []),
-        words.dollars(cost.usd_at_size.mid, more=bool(sign)),
+        *([sign + words.count(spend.tokens), words.duration(spend.seconds, more=more)] * wide),
+        words.dollars(cost.usd_at_size.mid, more=more),
     ]
 
 

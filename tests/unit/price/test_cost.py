@@ -91,6 +91,7 @@ def test_count(value: float, said: str) -> None:
 )  # fmt: skip
 def test_duration(value: float, said: str) -> None:
     assert words.duration(value) == said
+    assert words.duration(value, more=True) == f"> {said}".replace("< 1 ms", "0 ms")
 
 
 def test_dollars_and_flops() -> None:

@@ -231,3 +231,15 @@ def test_full_disk_keeps_the_older_report(
 def test_text_is_made_safe() -> None:
     assert clean("a\x1b[0m\u202e\n") == "a\\x1b[0m\\u202e\\n"
     assert one_line("a\n  b", 10) == "a b" and one_line("a" * 9, 5) == "aaaa…"
+
+
+def test_less_than_a_millisecond_is_no_bound_below_a_bound(locks: ModuleType) -> None:
+    quick = locks.results(locks.Lock(opens=locks.NEVER, seconds=1e-7))
+    priced = price(quick)
+    console = Console(file=io.StringIO(), width=160)
+    print_audit(priced, console)
+    assert "> 0 ms" in console.file.getvalue() and "> <" not in console.file.getvalue()
+    page = render_html(quick, priced)
+    assert "&gt; 0 ms" in page and not re.search(r"(>|&gt;) &lt; ?\d", page)
+    seconds = next(axis for axis in figures.AXES if axis.name == "seconds")
+    assert [seconds.bound(x) for x in (1e-5, 0.04)] == ["> 0 ms", "> 40 ms"]
