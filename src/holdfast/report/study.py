@@ -19,7 +19,7 @@ from holdfast.engine.study import ACROSS, DISPERSAL, Hypothesis
 from holdfast.price import BOUNDS, words
 from holdfast.price.statistics.effects import Effect
 from holdfast.price.study.arms import Audited
-from holdfast.price.study.comparing import Compared, price_of_model
+from holdfast.price.study.comparing import Compared, family_notes, price_of_model
 from holdfast.price.study.found import StudyFound
 from holdfast.price.study.relating import Related
 from holdfast.price.study.verdicts import Decision, Ruling
@@ -188,6 +188,13 @@ def verdicts_line(decisions: Sequence[Decision]) -> str:
 def below(found: StudyFound) -> list[str]:
     """What was left out of relations, and what the figures bound."""
     lines = [f"{row.name}: {reason}." for row in found.related for reason in row.left_out]
+    lines += family_notes(found.compared, len(found.compared) + len(found.related))
+    lines += [
+        f"{one.a}, {one.b}: the price is over the attacks that can be compared on both; left out:"
+        f" {', '.join(one.left_out)}."
+        for one in found.compared
+        if one.left_out
+    ]
     free = dict.fromkeys((c.a, c.b, c.free) for c in found.compared if c.free)
     lines += [f"{a}, {b}: {', '.join(names)} broke one of them at no cost that is counted, and is"
               " no part of the price." for a, b, names in free]  # fmt: skip

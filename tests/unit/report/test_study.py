@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ from holdfast.report.study import (
 )
 
 MODELS = (
-    model("control", *locks([4] * 5), *locks([8] * 5, attack="lora"), margin=1.0),
+    model("control", *locks([4] * 6), *locks([8] * 5, attack="lora"), margin=1.0),
     model("tar-0", *locks([64] * 5, budget=256), group="tar", margin=2.0),
     model("tar-1", *locks([NEVER] * 5), group="tar", margin=3.0),
     model("lost", *locks([NEVER] * 5, fades=4, stop_when_broken=False), margin=2.0),
@@ -69,6 +71,22 @@ def printed(found: StudyFound, width: int) -> str:
     out = io.StringIO()
     print_study(found, Console(file=out, width=width))
     return out.getvalue()
+
+
+def test_what_is_no_part_of_a_price_is_said(found: StudyFound) -> None:
+    text = printed(found, 200)
+    assert "control, tar-0: the price is over the attacks that can be compared on both" in text
+    assert "left out: lora: it ran on control alone." in text
+
+
+def test_what_the_family_leaves_to_be_shown_is_said(found: StudyFound) -> None:
+    family = len(found.compared) + len(found.related)
+    least = 2 / comb(11, 5) * family  # 6 runs against 5, the most that there are
+    assert least < 0.05 and "nothing is shown" not in printed(found, 200)
+    one = [replace(row, runs=(5, 5)) for row in found.compared]
+    text = printed(replace(found, compared=tuple(one)), 200)
+    assert f"With {family} planned tests and so few runs" in text
+    assert f"can come below {2 / comb(10, 5) * family:.2f}" in text
 
 
 def test_the_file_is_strict_json_and_has_everything(found: StudyFound) -> None:

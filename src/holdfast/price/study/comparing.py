@@ -9,10 +9,10 @@ from statistics import pstdev
 
 import numpy as np
 
-from holdfast.core import Seed
+from holdfast.core import Seed, counted
 from holdfast.engine.study import Comparison, Selection, Study
 from holdfast.price.statistics.bootstrap import Interval, two_way_difference
-from holdfast.price.statistics.detectable import detectable_fold, detectable_with_seeds
+from holdfast.price.statistics.detectable import ALPHA, detectable_fold, detectable_with_seeds
 from holdfast.price.statistics.effects import Cost, Effect, ratio
 from holdfast.price.statistics.minimum import Cell, Minimum, minimum
 from holdfast.price.statistics.permutation import LogRank, holm, permutation_log_rank
@@ -52,6 +52,7 @@ class Compared:
         detectable_factor, detectable_difference: what a comparison of this size sees in four of
             five cases. assumed: the first rests on `LOG_SD`, since the runs do not show their own.
         free: attacks that break either at no cost that is counted; no part of the price.
+        left_out: of a price, the attacks that are no part of it for another reason, with it.
         reason: why nothing could be compared, or None.
     """
 
@@ -71,6 +72,7 @@ class Compared:
     detectable_difference: float | None = None
     assumed: bool = False
     free: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     reason: str | None = None
 
 
@@ -106,6 +108,29 @@ def adjusted(
     found = holm([*raw, *others])
     rows = tuple(replace(c, p=p) for c, p in zip(compared, found[: len(raw)], strict=True))
     return rows, found[len(raw) :]
+
+
+def family_notes(compared: Sequence[Compared], family: int) -> list[str]:
+    """What the number of tests leaves to be shown, where that is nothing.
+
+    A permutation of a against b runs has no p below 2 / C(a + b, a), and Holm's adjustment
+    multiplies the least of a family by how many there are.
+
+    Args:
+        compared: with their tests.
+        family: how many p-values are adjusted together, those of relations too.
+    """
+    least = min(
+        (2 / math.comb(sum(one.runs), one.runs[0]) for one in compared if one.test is not None),
+        default=0.0,
+    )
+    if family < 2 or least > ALPHA or family * least <= ALPHA:
+        return []
+    return [
+        f"With {counted(family, 'planned test')} and so few runs no comparison's adjusted p-value"
+        f" can come below {family * least:.2f}: nothing is shown at 0.05, and what a row says is"
+        " detectable is of a single comparison."
+    ]
 
 
 def compare(
@@ -173,15 +198,19 @@ def _tested(blank: Compared, first: Cell, second: Cell) -> Compared:
 def _by_price(blank: Compared, a: Audited, b: Audited) -> Compared:
     """The cheapest break of each, whichever attack it is by.
 
-    How:     the price is the least over attacks of C_50; the test compares, run by run, the least
-        over attacks of what the runs with the same seed cost: an attacker who tries them all.
+    How:     the price is the least over the attacks that ran on both of C_50; the test compares,
+        run by run, the least over attacks of what the runs with the same seed cost: an attacker
+        who tries them all.
     """
-    names = [x.attack for x in a.priced.attacks if x.attack in {y.attack for y in b.priced.attacks}]
+    names, reasons = shared(a, b)
     arms = {n: (arm(a, Selection(n, {})), arm(b, Selection(n, {}))) for n in names}
     free = tuple(n for n, (x, y) in arms.items() if x.free or y.free)
-    usable = {n: p for n, p in arms.items() if _incomparable(*p) is None and n not in free}
+    said = {n: _incomparable(*pair) for n, pair in arms.items()}
+    reasons += [why for why in said.values() if why is not None]
+    usable = {n: pair for n, pair in arms.items() if said[n] is None and n not in free}
+    blank = replace(blank, free=free, left_out=tuple(reasons))
     if not usable:
-        return replace(blank, free=free, reason="no attack that costs something ran on both")
+        return replace(blank, reason="no attack that costs something ran on both")
     prices = [_price({n: pair[side] for n, pair in usable.items()}) for side in (0, 1)]
     runs = [_by_seed([pair[side] for pair in usable.values()]) for side in (0, 1)]
     found = _tested(blank, *runs)
@@ -191,8 +220,26 @@ def _by_price(blank: Compared, a: Audited, b: Audited) -> Compared:
         costs=(costs[0], costs[1]),
         cheapest=(prices[0].attack, prices[1].attack),
         factor=None if None in costs else ratio(*(c for c in reversed(costs) if c is not None)),
-        free=free,
     )
+
+
+def shared(base: Audited, other: Audited) -> tuple[list[str], list[str]]:
+    """The attacks that ran on both in one version, and why others are left out."""
+    versions = [{a.attack: a.version for a in m.priced.attacks} for m in (base, other)]
+    names: list[str] = []
+    reasons: list[str] = []
+    for name in sorted({*versions[0], *versions[1]}):
+        here, there = versions[0].get(name), versions[1].get(name)
+        if here is None or there is None:
+            ran = base.name if there is None else other.name
+            reasons.append(f"{name}: it ran on {ran} alone")
+        elif here != there:
+            reasons.append(
+                f"{name}: version {here} on {base.name}, version {there} on {other.name}"
+            )
+        else:
+            names.append(name)
+    return names, reasons
 
 
 def price_of_model(model: Audited, attacks: Sequence[Selection] = ()) -> Minimum | None:

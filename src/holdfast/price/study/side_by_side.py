@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from typing import Any, cast
 
 from holdfast.core import SpecError, canonical_json, counted
 from holdfast.engine.study import Comparison, Selection
-from holdfast.price.statistics.detectable import ALPHA
 from holdfast.price.study.arms import Audited
-from holdfast.price.study.comparing import Compared, adjusted, compare
+from holdfast.price.study.comparing import Compared, adjusted, compare, family_notes, shared
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def side_by_side(models: Sequence[Audited]) -> SideBySide:
     left_out: list[str] = []
     found: list[list[Compared]] = []
     for other in others:
-        names, reasons = _shared(base, other)
+        names, reasons = shared(base, other)
         left_out += reasons
         planned = [Comparison(name, base.name, other.name, Selection(name, {})) for name in names]
         both = base.name, other.name
@@ -72,27 +70,8 @@ def side_by_side(models: Sequence[Audited]) -> SideBySide:
         Pair(other, next(rows), tuple(next(rows) for _ in own[1:]))
         for other, own in zip(others, found, strict=True)
     )
-    notes = [*_notes(models), *_family_notes(flat)]
+    notes = [*_notes(models), *family_notes(flat, len(flat))]
     return SideBySide(base, pairs, len(flat), tuple(left_out), tuple(notes))
-
-
-def _family_notes(planned: Sequence[Compared]) -> list[str]:
-    """What the number of comparisons leaves to be shown, where that is nothing.
-
-    A permutation of a against b runs has no p below 2 / C(a + b, a), and Holm's adjustment
-    multiplies the least of a family by how many there are.
-    """
-    least = min(
-        (2 / math.comb(sum(one.runs), one.runs[0]) for one in planned if one.test is not None),
-        default=0.0,
-    )
-    if len(planned) < 2 or least > ALPHA or len(planned) * least <= ALPHA:
-        return []
-    return [
-        f"With {counted(len(planned), 'comparison')} and so few runs no adjusted p-value can come"
-        f" below {len(planned) * least:.2f}: nothing is shown at 0.05, and what a row says is"
-        " detectable is of a single comparison."
-    ]
 
 
 def require_comparable(models: Sequence[Audited]) -> None:
@@ -155,25 +134,6 @@ def _difference(first: str, one: Mapping[str, Any], second: str, two: Mapping[st
     values = (side.get(key) for side in (one, two))
     left, right = ("none" if v is None else canonical_json(v).strip('"') for v in values)
     return f"{key} {left} in {first}, {right} in {second}"
-
-
-def _shared(base: Audited, other: Audited) -> tuple[list[str], list[str]]:
-    """The attacks that ran on both in one version, and why others are left out."""
-    versions = [{a.attack: a.version for a in m.priced.attacks} for m in (base, other)]
-    names: list[str] = []
-    reasons: list[str] = []
-    for name in sorted({*versions[0], *versions[1]}):
-        here, there = versions[0].get(name), versions[1].get(name)
-        if here is None or there is None:
-            ran = base.name if there is None else other.name
-            reasons.append(f"{name}: it ran on {ran} alone")
-        elif here != there:
-            reasons.append(
-                f"{name}: version {here} on {base.name}, version {there} on {other.name}"
-            )
-        else:
-            names.append(name)
-    return names, reasons
 
 
 def _notes(models: Sequence[Audited]) -> list[str]:

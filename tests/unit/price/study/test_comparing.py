@@ -109,6 +109,17 @@ def test_free_breaks_are_named_and_no_part_of_the_price() -> None:
     assert (only.free, only.reason) == (("merge",), "no attack that costs something ran on both")
 
 
+def test_attacks_that_cannot_be_compared_are_named_beside_a_price() -> None:
+    mine = locks([8] * 5, attack="lora"), locks([2] * 5, attack="gcg")
+    crash = locks(attack="gcg", outcome=Outcome.CRASHED, error="out of memory")
+    a, b = model("a", *locks([4] * 5), *mine[0], *mine[1]), model("b", *locks(), *crash)
+    found = compared(BY_PRICE, a, b)
+    assert found.left_out[0] == "lora: it ran on a alone"
+    assert found.left_out[1].startswith("gcg on b: every run crashed")
+    assert found.cheapest == ("finetune", "finetune"), "what is left out sets no price"
+    assert compared(BY_PRICE, a, a).left_out == ()
+
+
 @pytest.mark.parametrize(
     ("runs", "said"),
     [

@@ -63,7 +63,7 @@ def test_a_family_in_which_nothing_can_be_shown_is_said(locks: ModuleType) -> No
     assert not any("adjusted p-value" in note for note in few.notes)
     # Eight comparisons with the price's, and 2 / 252 for five against five.
     (note,) = [n for n in side_by_side([many("base"), many("hard")]).notes if "adjusted" in n]
-    assert "8 comparisons" in note and "below 0.06" in note
+    assert "8 planned tests" in note and "below 0.06" in note
 
 
 def test_a_model_against_itself_differs_in_nothing(locks: ModuleType) -> None:

@@ -101,7 +101,10 @@ def test_only_runs_with_the_settings_that_are_named_count() -> None:
 
 
 def test_models_of_a_group_must_agree() -> None:
-    strong, weak = model("a-0", *locks([NEVER] * 6), group="a"), model("a-1", *locks(SIX), group="a")
+    strong, weak = (
+        model("a-0", *locks([NEVER] * 6), group="a"),
+        model("a-1", *locks(SIX), group="a"),
+    )
     one = hypothesis("broken", "a", at_most=0.5)
     found = ruled(one, strong, weak)
     assert (found.ruling, found.effect.value) == (OPEN, 0.5)
