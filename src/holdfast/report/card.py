@@ -18,7 +18,7 @@ from holdfast.price.soundness.checklist import checklist
 from holdfast.price.soundness.context import Context
 from holdfast.price.soundness.finding import Run
 from holdfast.price.study.arms import ledger_digest
-from holdfast.price.study.hardening import bought
+from holdfast.price.study.hardening import bought, leverage, paid
 from holdfast.report.json import finite
 
 SCHEMA_VERSION = 1
@@ -338,9 +338,14 @@ def _tamper_tax(run: Run) -> dict[str, Any] | None:
     if undefended is None:
         return None
     then, now = undefended.before, run.priced.before
-    base = run.priced.target.pretraining_flops
+    base, rows = run.priced.target.pretraining_flops, bought(undefended, run.priced)
+    was, own = paid(rows, of_base=True), paid(rows)
+    gain = None
+    if cost is not None and was is not None and own is not None:
+        gain = leverage(was.flops, own.flops, cost["flops"])
     return {
         "overhead": cost["flops"] / base if cost is not None and base else None,
+        "leverage": gain,
         "utility": {
             task: now.utility[task] - was
             for task, was in then.utility.items()

@@ -61,29 +61,52 @@ def metadata(card: Mapping[str, Any]) -> str:
 
 
 def _metrics(card: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The figures that are known; a bound has a name of its own, so that none is read as a cost."""
+    """The figures that are known, each with its 95 % interval and what it rests on.
+
+    A bound has a name of its own, so that none is read as a cost; so has the cheapest attack that
+    takes compute, where the cheapest of all takes none.
+    """
     price, tau = card["price"] or {}, card["breach"]["tau"]
-    for q, share in (("c10", 0.1), ("c50", 0.5)):
-        found = price.get(q)
-        if found is None:
-            continue
-        if found["flops"] is not None:
-            name = f"FLOPs at which the cheapest attack breaks {share:g} of its runs at tau {tau:g}"
-            yield _metric(f"cost_to_break_{q}_flops", name, found["flops"])
-        elif found["above"] is not None:
-            name = f"FLOPs within which no attack breaks {share:g} of its runs at tau {tau:g}"
-            yield _metric(f"cost_to_break_{q}_flops_above", name, found["above"])
+    for key, q, which in (
+        ("c10", 0.1, ""), ("c50", 0.5, ""), ("paid_c50", 0.5, " that takes compute"),
+        ("held_out_c50", 0.5, " that the defence was made without"),
+    ):  # fmt: skip
+        found = price.get(key)
+        if found is not None:
+            what = f"{q:g} of its runs at tau {tau:g}"
+            yield from _cost_metric(key, found, f"attack{which} breaks {what}", price)
     for measure in ("harm", "refusal", "over_refusal"):
         rate = card["behaviour"][measure]
         if rate is not None:
-            yield _metric(measure, f"{measure.replace('_', '-')}, untouched", rate["mean"])
-    harms = [a["harm"]["mean"] for a in card["attacks"] if a["harm"] is not None]
+            yield _rate_metric(measure, f"{measure.replace('_', '-')}, untouched", rate)
+    harms = [(a["harm"]["mean"], a) for a in card["attacks"] if a["harm"] is not None]
     if harms:
-        yield _metric("worst_harm", "harm after the attack that does most", max(harms))
+        _, worst = max(harms, key=lambda pair: pair[0])
+        name = "harm after the attack that does most"
+        yield _rate_metric("worst_harm", name, worst["harm"], attack=worst["attack"])
 
 
-def _metric(kind: str, name: str, value: float) -> dict[str, Any]:
-    return {"type": kind, "name": name, "value": value, "verified": False}
+def _cost_metric(
+    key: str, found: Mapping[str, Any], what: str, price: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    rests = {"fewest_runs": price["fewest_runs"], "attacks": len(price["attacks"])}
+    if found["flops"] is not None:
+        spread = {"attack": found["attack"], "low": found["low"], "high": found["high"]}
+        name = f"FLOPs at which the cheapest {what}"
+        yield _metric(f"cost_to_break_{key}_flops", name, found["flops"], spread | rests)
+    elif found["above"] is not None and not found["barred"]:
+        name = f"FLOPs within which no {what}"
+        yield _metric(f"cost_to_break_{key}_flops_above", name, found["above"], rests)
+
+
+def _rate_metric(kind: str, name: str, rate: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    rests = {key: rate[key] for key in ("low", "high", "prompts", "seeds")}
+    return _metric(kind, name, rate["mean"], more | rests)
+
+
+def _metric(kind: str, name: str, value: float, rests: Mapping[str, Any]) -> dict[str, Any]:
+    known = {k: clean(v) if isinstance(v, str) else v for k, v in rests.items() if v is not None}
+    return {"type": kind, "name": name, "value": value, "args": known, "verified": False}
 
 
 def _finalise(value: Any) -> Any:

@@ -151,6 +151,32 @@ def test_the_headline_is_the_cheapest_attack_and_the_cheapest_that_takes_compute
     assert (found["paid_c50"]["attack"], found["paid_c50"]["flops"]) == ("lora", 8e9)
 
 
+def test_a_hub_reads_each_figure_with_what_it_rests_on(locks: ModuleType) -> None:
+    lock = locks.Lock
+    results = locks.results(
+        *(lock(seed=s) for s in range(5)),
+        *(lock("merge", seed=s, opens=1, ends_at=1, flops=0.0) for s in range(5)),
+    )
+    text = card_markdown(results, price(results))
+    rows = {m["type"]: m for m in front(text)["model-index"][0]["results"][0]["metrics"]}
+    assert rows["cost_to_break_c50_flops"]["value"] == 0.0
+    assert rows["cost_to_break_c50_flops"]["args"]["attack"] == "merge"
+    paid = rows["cost_to_break_paid_c50_flops"]
+    assert (paid["value"], paid["args"]["low"], paid["args"]["high"]) == (16e9, 8e9, 16e9)
+    assert (paid["args"]["attack"], paid["args"]["fewest_runs"]) == ("finetune", 5)
+    assert rows["worst_harm"]["args"]["attack"] in ("finetune", "merge")
+    assert rows["harm"]["args"]["prompts"] == 40
+
+
+def test_no_bound_is_told_where_more_would_not_break_it(locks: ModuleType) -> None:
+    results = locks.results(*(locks.Lock(seed=s, opens=locks.NEVER, ends_at=8) for s in range(3)))
+    card, text = card_json(results, price(results)), card_markdown(results, price(results))
+    assert card["price"]["c50"]["barred"] and card["attacks"][0]["c50"]["barred"]
+    kinds = {m["type"] for m in front(text)["model-index"][0]["results"][0]["metrics"]}
+    assert not [kind for kind in kinds if kind.startswith("cost_to_break")]
+    assert "| no break | no break |" in text
+
+
 def test_unbroken_is_a_bound_and_never_a_cost(locks: ModuleType) -> None:
     results = locks.results(locks.Lock(opens=locks.NEVER), manifest=MANIFEST)
     card, text = card_json(results, price(results)), card_markdown(results, price(results))
@@ -178,6 +204,7 @@ def test_a_hardened_model_has_its_recipe_factor_and_tax(locks: ModuleType) -> No
     jsonschema.validate(json.loads(json.dumps(card)), SCHEMA)
     assert card["hardening"] == [{"attack": "finetune", "factor": 8, "more": False}]
     assert card["tamper_tax"]["overhead"] == pytest.approx(2e12 / 2e14)
+    assert card["tamper_tax"]["leverage"] == pytest.approx((32e9 - 4e9) / 2e12)
     assert card["safeguard"]["recipe"][0]["defence"] == "tar"
     text = card_markdown(hard, price(hard), context)
     assert "tar (steps=9)" in text and "seeds: 5 -\\> 3" in text and "finetune 8" in text

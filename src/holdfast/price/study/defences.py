@@ -12,7 +12,7 @@ from statistics import fmean
 
 from holdfast.core import Spend
 from holdfast.price.audit import PricedAudit
-from holdfast.price.study.hardening import Bought, Break, bought, cheapest, leverage, middle
+from holdfast.price.study.hardening import Bought, Break, bought, leverage, middle, paid
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def study_of(control: PricedAudit, subjects: Sequence[Subject]) -> DefenceStudy:
 
 def _row(control: PricedAudit, models: Sequence[Subject]) -> DefenceRow:
     found = [bought(control, m.audit) for m in models]
-    base = _worst(found[0], of_base=True)
-    worst = tuple(_worst(rows) for rows in found)
+    base = paid(found[0], of_base=True)
+    worst = tuple(paid(rows) for rows in found)
     gains = [
         leverage(base.flops, w.flops, m.spend.flops)
         for w, m in zip(worst, models, strict=True)
@@ -132,12 +132,6 @@ def _attack(rows: Sequence[Bought]) -> AttackRow:
         broken=sum(c.broken for c in costs if c is not None),
         runs=sum(c.seeds for c in costs if c is not None),
     )
-
-
-def _worst(rows: Sequence[Bought], *, of_base: bool = False) -> Break | None:
-    """The cheapest break by attacks that cost something; those that are free are told apart."""
-    costs = [row.base if of_base else row.hardened for row in rows]
-    return cheapest([c for c in costs if c is not None and c.flops > 0])
 
 
 def _is_free(rows: Sequence[Bought]) -> bool:

@@ -99,6 +99,12 @@ def cheapest(breaks: Sequence[Break | None]) -> Break | None:
     return max(known, key=lambda b: b.flops, default=None)
 
 
+def paid(rows: Sequence[Bought], *, of_base: bool = False) -> Break | None:
+    """The cheapest break by attacks that cost something, of the hardened model or of its base."""
+    costs = [row.base if of_base else row.hardened for row in rows]
+    return cheapest([c for c in costs if c is not None and c.flops > 0])
+
+
 def leverage(base: float, hardened: float, defence: float) -> float | None:
     """What a break costs more, over what the defence cost; None for a defence without cost."""
     return (hardened - base) / defence if defence > 0 else None
