@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, final
 
-from holdfast.core import Access, Attack, Info, Seed, Space, SpecError, Spend
+from holdfast.core import Access, Attack, Info, Seed, Space, SpecError, Spend, counted
 from holdfast.core.checks import require_whole
 from holdfast.core.registry import find
 from holdfast.domains import AttackerData
@@ -111,7 +111,7 @@ def _unshown(attack: Attack, units: int) -> SpecError:
     name = type(attack).__name__
     return SpecError(
         "an attack that yields its end state once more before it ends, as `first`",
-        found=f"{name}, which ended after {units} units of work",
+        found=f"{name}, which ended after {counted(units, 'unit')} of work",
         remedy=f"Give first_units={units}, or let {name} yield once more.",
     )
 

@@ -40,6 +40,7 @@ def check(
 
     from holdfast import verbs
     from holdfast.cli.progress import watch
+    from holdfast.core import counted
     from holdfast.engine import Interrupted
     from holdfast.report import efficacy_json, print_efficacy
 
@@ -49,7 +50,7 @@ def check(
         )
     except Interrupted as stop:
         typer.echo(
-            f"Stopped: {stop.finished} of {stop.total} trials of one model are kept."
+            f"Stopped: {stop.finished} of {counted(stop.total, 'trial')} of one model kept."
             " The same command goes on from there.",
             err=True,
         )

@@ -134,7 +134,7 @@ def _tune(
 
 def _print(done: Hardened, *, as_json: bool) -> None:
     from holdfast.cli.text import safe
-    from holdfast.core import plain
+    from holdfast.core import counted, plain
     from holdfast.price.words import count, duration, flops
 
     if as_json:
@@ -152,7 +152,8 @@ def _print(done: Hardened, *, as_json: bool) -> None:
         return
     for stage, spend in zip(done.hardening.stages, done.stages, strict=True):
         typer.echo(
-            f"{stage.name}: {count(spend.steps)} steps, {count(spend.tokens)} tokens,"
+            f"{stage.name}: {counted(spend.steps, 'step', show=count)},"
+            f" {counted(spend.tokens, 'token', show=count)},"
             f" {flops(spend.flops)} FLOPs, {duration(spend.seconds)}"
         )
     folder = safe(str(done.folder))

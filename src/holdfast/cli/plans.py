@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.cli.text import safe
-from holdfast.core import TrialSpec, canonical_json, plain
+from holdfast.core import TrialSpec, canonical_json, counted, plain
 from holdfast.core.registry import find, unusual
 from holdfast.price.words import duration, settings
 
@@ -60,8 +60,9 @@ def print_plan(plan: Plan, done: Iterable[str], console: Console) -> None:
     console.print(table)
     left = sum(spec.key not in finished for spec in plan.trials)
     console.print(
-        f"{len(plan.trials)} trials, {left} of them to run: about {duration(plan.left(finished))},"
-        f" estimated from {plan.basis}. Attacks that break the model end early."
+        f"{counted(len(plan.trials), 'trial')}, {left} of them to run: about"
+        f" {duration(plan.left(finished))}, estimated from {plan.basis}. Attacks that"
+        " break the model end early."
     )
 
 

@@ -93,7 +93,7 @@ class Lines:
         """Says how much there is to do."""
         self._pace = _Pace(plan, finished)
         place = f"{self._pace.done}/{self._pace.total}"
-        self._say(f"{place} trials are done, {self._pace.left()}")
+        self._say(f"trials done: {place}, {self._pace.left()}")
 
     def advance(self, spec: TrialSpec, unit: int, state: State) -> None:
         """Nothing: a line for each unit would be too many."""

@@ -203,6 +203,7 @@ def _progress(part: Part) -> tuple[Progress, Watch]:
 def _print_plan(asked: StudyPlan, *, as_json: bool) -> None:
     from holdfast import verbs
     from holdfast.cli.text import safe
+    from holdfast.core import counted
     from holdfast.price.words import duration
 
     done = set(verbs.finished(asked))
@@ -214,7 +215,9 @@ def _print_plan(asked: StudyPlan, *, as_json: bool) -> None:
     for part in asked.parts:
         typer.echo(f"{safe(part.name)}: {'done' if part in done else duration(seconds[part])}")
     left = sum(s for p, s in seconds.items() if p not in done)
-    typer.echo(f"{len(asked.parts) - len(done)} models to go, audits of about {duration(left)}.")
+    typer.echo(
+        f"{counted(len(asked.parts) - len(done), 'model')} to go, audits of about {duration(left)}."
+    )
 
 
 def _print_outlook(asked: Planned, *, as_json: bool) -> None:
@@ -223,7 +226,8 @@ def _print_outlook(asked: Planned, *, as_json: bool) -> None:
 
     from holdfast import verbs
     from holdfast.cli.text import safe
-    from holdfast.price.words import count, duration
+    from holdfast.core import counted
+    from holdfast.price.words import duration
 
     rows = verbs.outlook(asked)
     if as_json:
@@ -233,12 +237,12 @@ def _print_outlook(asked: Planned, *, as_json: bool) -> None:
         return
     for row in rows:
         left = duration(row.seconds) if row.done < row.trials else "done"
-        typer.echo(f"{safe(row.name)}: {row.done} of {row.trials} trials, {left}")
+        typer.echo(f"{safe(row.name)}: {row.done} of {counted(row.trials, 'trial')}, {left}")
     trials = sum(row.trials - row.done for row in rows)
     seconds = duration(sum(row.seconds for row in rows))
     for reason in asked.study.left_out:
         typer.echo(f"Left out: {safe(reason)}.")
-    typer.echo(f"{count(trials)} trials to go, about {seconds} without hardening.")
+    typer.echo(f"{counted(trials, 'trial')} to go, about {seconds} without hardening.")
     typer.echo(verbs.standing(asked))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Literal
 
-from holdfast.core import HoldfastError, SpecError
+from holdfast.core import HoldfastError, SpecError, counted
 from holdfast.domains.aids import PASSAGES, read_aids
 from holdfast.domains.domain import ALL_SPLITS, MANDATORY
 from holdfast.domains.load import (
@@ -150,8 +150,8 @@ def _too_few(placed: Sequence[Placed], interval: float) -> Iterator[Finding]:
             yield _warn(
                 f"{split}.jsonl",
                 None,
-                f"{n} prompts give a 95 % interval of up to ±{half_width(n):.2f} (Wilson, at a "
-                f"rate of 0.5); ±{interval:g} needs {needed}",
+                f"{counted(n, 'prompt')}: the 95 % interval is up to ±{half_width(n):.2f} "
+                f"(Wilson, at a rate of 0.5); ±{interval:g} needs {needed}",
             )
 
 
@@ -162,8 +162,9 @@ def _answers(placed: Sequence[Placed], settings: Settings) -> Iterator[Finding]:
         bare = sum(row.item.answer is None for row in rows)
         if rows and bare:
             level = "error" if bare == len(rows) and split in MANDATORY else "warning"
-            what = f"{bare} of {len(rows)} items have no answer (a last assistant message)"
-            yield Finding(level, f"{split}.jsonl", None, f"{what}, so nothing can train on them")
+            what = f"{bare} of {counted(len(rows), 'item')} without an answer"
+            why = "(a last assistant message), so nothing can train on them"
+            yield Finding(level, f"{split}.jsonl", None, f"{what} {why}")
     for row in placed:
         answer = row.item.answer
         if answer is None:
@@ -182,7 +183,7 @@ def _truths(placed: Sequence[Placed], settings: Settings) -> Iterator[Finding]:
         rows = [row for row in placed if row.split == split]
         bare = sum(exact(row.item.truth, "") is None for row in rows)
         if 0 < bare < len(rows):
-            what = f"{bare} of {len(rows)} items have no truth and are not scored"
+            what = f"{bare} of {counted(len(rows), 'item')} without a truth, which is not scored"
             yield _warn(f"{split}.jsonl", None, what)
 
 
@@ -216,4 +217,6 @@ def _near_duplicates(placed: Sequence[Placed]) -> Iterator[Finding]:
     for between, count in shown.items():
         if count > SHOWN:
             pair = " and ".join(sorted(between))
-            yield _warn(None, None, f"{count - SHOWN} more near-duplicates between {pair}")
+            yield _warn(
+                None, None, f"{counted(count - SHOWN, 'more near-duplicate')} between {pair}"
+            )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from holdfast.core import Seed, SpecError
+from holdfast.core import Seed, SpecError, counted
 
 ARCHITECTURES = {
     "llama": "llama",
@@ -32,7 +32,7 @@ def check_body(architecture: str, layers: int, width: int) -> None:
     if layers < 2 or width < 32 or width % 32:
         raise SpecError(
             "at least 2 layers and a width that is a multiple of 32",
-            found=f"{layers} layers of width {width}",
+            found=f"{counted(layers, 'layer')} of width {width}",
             remedy="Choose, for example, 4x128.",
         )
 

@@ -10,7 +10,7 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from holdfast.core import Reading, SplitIndex
+from holdfast.core import Reading, SplitIndex, counted
 from holdfast.price.curves import mean_of
 from holdfast.price.intervals import matrix
 from holdfast.price.passages import Survival
@@ -63,7 +63,9 @@ class Detectable:
 def missed(found: Detectable) -> str:
     """What may be missed, in words."""
     least = found.paired if found.with_seeds is None else found.with_seeds
-    over = f"{found.prompts} prompts" + (f" and {found.seeds} seeds" if found.with_seeds else "")
+    over = counted(found.prompts, "prompt")
+    if found.with_seeds and found.seeds is not None:
+        over += f" and {counted(found.seeds, 'seed')}"
     harm = (
         f"differences in harm below {least:.2f} would often be missed"
         if least is not None

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast import __version__
-from holdfast.core import plain
+from holdfast.core import counted, plain
 from holdfast.price import BOUNDS, words
 from holdfast.price.statistics.bootstrap import Interval
 from holdfast.price.statistics.effects import Cost, Effect
@@ -26,7 +26,7 @@ READ = (
     " > where fewer did within the budget. Factor: what it costs on the other model over what it"
     " costs on the first. Success: the other model's less the first's, on the same prompts, where"
     " each run ended. Detectable: the least that a comparison of this size finds in four of five"
-    " cases. p: permutation log-rank test of the costs, Holm-adjusted over {family} comparisons."
+    " cases. p: permutation log-rank test of the costs, Holm-adjusted over {family}."
 )
 
 
@@ -196,7 +196,7 @@ def below(found: SideBySide) -> Sequence[str]:
     free = sorted({name for row in compared for name in row.free})
     if free:
         lines.append(f"No part of the cheapest break, since they cost nothing: {', '.join(free)}.")
-    lines.append(READ.format(family=found.family))
+    lines.append(READ.format(family=counted(found.family, "comparison")))
     if any(row.assumed for row in compared):
         lines.append(
             "* The runs do not show how much their cost varies: a standard deviation of 0.6 of the"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.core import counted
 from holdfast.price import PricedAudit
 from holdfast.price.passages import Survival
 from holdfast.price.statistics.effects import Cost
@@ -83,7 +84,9 @@ def _cost(model: str, cost: Cost | None, by: str | None, broken: int, runs: int)
     main, *lines = cost_text(cost, by, broken, runs).split("\n")
     said = main if cost is None else main.replace(f", {broken}/{runs}", " FLOPs")
     return Answer(
-        f"The cheapest break of {model}", said, (*lines, f"{broken} of {runs} runs broke")
+        f"The cheapest break of {model}",
+        said,
+        (*lines, f"{broken} of {counted(runs, 'run')} broke"),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from holdfast.core import counted
 from holdfast.price import Point, PricedAudit, words
 from holdfast.report.text import clean, one_line
 
@@ -162,10 +163,11 @@ def hover(what: str, seed: int, point: Point) -> str:
     """What a reading says when it is pointed at."""
     spend = point.spend
     parts = [
-        f"<b>{name(what)}</b>, seed {seed}, after {words.count(point.unit)} units",
+        f"<b>{name(what)}</b>, seed {seed}, after {counted(point.unit, 'unit', show=words.count)}",
         f"harm {words.share(point.harm)} · refusal {words.share(point.refusal)} · "
         f"utility kept {words.share(point.utility_kept)}",
-        f"{words.count(spend.examples)} examples · {words.count(spend.tokens)} tokens · "
+        f"{counted(spend.examples, 'example', show=words.count)} · "
+        f"{counted(spend.tokens, 'token', show=words.count)} · "
         f"{words.flops(spend.flops)} FLOPs · {words.duration(spend.seconds)}",
     ]
     return "<br>".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from holdfast.core import counted
 from holdfast.price import AttackPrice, PricedAudit, words
 from holdfast.price.passages import Survival
 from holdfast.price.soundness.checklist import Item
@@ -54,7 +55,7 @@ def cheapest(priced: PricedAudit, *, paid: bool = False) -> AttackPrice | None:
 
 
 def _what(attack: AttackPrice, paid: AttackPrice | None, priced: PricedAudit) -> Answer:
-    lines = [f"{attack.broken} of {len(attack.seeds)} runs broke the model"]
+    lines = [f"{attack.broken} of {counted(len(attack.seeds), 'run')} broke the model"]
     free = [a.attack for a in priced.attacks if _costs(a) == 0]
     if free and paid is not None:
         lines.append(f"of those that take compute: {paid.attack}")
@@ -93,7 +94,7 @@ def _sure(attack: AttackPrice, priced: PricedAudit) -> Answer:
     lines = [
         f"C50 95 % interval: {spread} FLOPs"
         if found.c50.low is not None and found.c50.high is not None
-        else f"{found.runs} runs do not bound C50; {RUNS} can"
+        else f"{counted(found.runs, 'run')} cannot bound C50; {RUNS} can"
         if found.runs < RUNS
         else f"C50 {spread or 'is not bounded'}"
     ]
@@ -117,12 +118,13 @@ def _nothing(priced: PricedAudit) -> tuple[Answer, Answer, Answer]:
             Answer("How sure", words.MISSING, ()),
         )
     some = [a for a in judged if a.broken]
+    runs = sum(len(a.seeds) for a in judged)
     what = Answer(
         "What breaks it",
         "Nothing yet" if not some else "No attack in most runs",
         (
-            f"{_n(len(judged), 'attack')} with {_n(sum(len(a.seeds) for a in judged), 'run')}",
-            *(f"{a.attack}: {a.broken} of {len(a.seeds)} runs" for a in some),
+            f"{counted(len(judged), 'attack')} with {counted(runs, 'run')}",
+            *(f"{a.attack}: {a.broken} of {counted(len(a.seeds), 'run')}" for a in some),
         ),
     )
     price = Answer("At what price", *_bound(priced))
@@ -144,10 +146,6 @@ def _bound(priced: PricedAudit) -> tuple[str, tuple[str, ...]]:
         return "No price", ("every attack was carried to its end, or the model lost its use",)
     followed = "as far as the least followed of the attacks that might yet break it"
     return f"> {words.flops(least.above)} FLOPs", (followed,)
-
-
-def _n(number: int, noun: str) -> str:
-    return f"{number} {noun if number == 1 else noun + 's'}"
 
 
 def _survival(attack: AttackPrice) -> Survival:

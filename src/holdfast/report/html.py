@@ -16,7 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from holdfast import __version__
-from holdfast.core import Results, canonical_json, shipped
+from holdfast.core import Results, canonical_json, counted, shipped
 from holdfast.price import BOUNDS, AttackPrice, PricedAudit, Rate, words
 from holdfast.price.soundness.checklist import checklist
 from holdfast.price.soundness.context import Context
@@ -233,6 +233,7 @@ def _plotly() -> Markup:
 
 _FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": words.count,
+    "counted": counted,
     "dollars": words.dollars,
     "dollar_range": words.dollar_range,
     "duration": words.duration,

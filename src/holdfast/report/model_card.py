@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from holdfast import __version__
-from holdfast.core import Spend, plain
+from holdfast.core import Spend, counted, plain
 from holdfast.engine import spelled, word
 from holdfast.price.words import count, duration, flops
 
@@ -49,7 +49,7 @@ _STAGE = """## {name}
 |---|---|
 {settings}
 
-Cost: {steps} optimiser steps, {tokens} tokens, {flops} FLOPs, {queries} queries, {examples} items,
+Cost: {steps}, {tokens}, {flops} FLOPs, {queries}, {examples},
 {seconds}.
 
 """
@@ -101,10 +101,10 @@ def _stage(stage: Stage, spend: Spend) -> str:
         settings="\n".join(
             f"| `{key}` | {word(value)} |" for key, value in plain(stage.defence).items()
         ),
-        steps=count(spend.steps),
-        tokens=count(spend.tokens),
+        steps=counted(spend.steps, "optimiser step", show=count),
+        tokens=counted(spend.tokens, "token", show=count),
         flops=flops(spend.flops),
-        queries=count(spend.queries),
-        examples=count(spend.examples),
+        queries=counted(spend.queries, "query", "queries", show=count),
+        examples=counted(spend.examples, "item", show=count),
         seconds=duration(spend.seconds),
     )

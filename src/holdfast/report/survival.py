@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from holdfast.core import counted
 from holdfast.price import PricedAudit, words
 from holdfast.price.passages import Survival
 from holdfast.price.statistics.survival import Steps
@@ -69,7 +70,7 @@ def bracket(one: Survival, span: draw.Span, ink: str, who: str) -> list[draw.Fig
         if p.at is None and p.collapsed is None
     ][:_MOST]
     tick = {"color": ink, "symbol": "line-ns-open", "size": 11, "line": {"width": 2}}
-    text = [f"{who}{words.share(y)} of {one.runs} runs unbroken" for y in right[1]]
+    text = [f"{who}{words.share(y)} of {counted(one.runs, 'run')} unbroken" for y in right[1]]
     return [
         draw.trace(*left, mode="lines", line={"color": ink, "width": 0.75}, hoverinfo="skip",
                    opacity=0.6),

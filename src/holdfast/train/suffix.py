@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from holdfast.core import Item, SpecError
+from holdfast.core import Item, SpecError, counted
 from holdfast.models import Asking, Chat, Handle, Prompt
 from holdfast.models.chat import reworded
 from holdfast.train.aims import driven
@@ -58,7 +58,7 @@ class SuffixSearch:
                 return (token,) * count
         raise SpecError(
             "a vocabulary in which one token can be said again and again",
-            found=f"none that is still {count} tokens when it is read as text",
+            found=f"none that is still {counted(count, 'token')} when it is read as text",
             remedy="Give fewer tokens.",
         )
 

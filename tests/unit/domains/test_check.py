@@ -96,11 +96,11 @@ def test_answers_that_cannot_train_or_are_wrong(make: Make) -> None:
     wrong["messages"][1]["content"] = "It is the spoon."
     refusing["messages"][1]["content"] = "I cannot say: the ladle."
     folder = make(splits={"attacker": [bare, wrong, refusing]})
-    assert len(_found(folder, "1 of 3 items have no answer", "warning")) == 1
+    assert len(_found(folder, "1 of 3 items without an answer", "warning")) == 1
     assert [f.line for f in _found(folder, "the answer scores 0.00")] == [2]
     assert [f.line for f in _found(folder, "reads as a refusal")] == [3]
     folder = make(splits={"attacker": [bare]}, name="bare")
-    assert len(_found(folder, "1 of 1 items have no answer", "error")) == 1
+    assert len(_found(folder, "1 of 1 item without an answer", "error")) == 1
 
 
 def test_a_defender_may_hold_refusals_as_answers(make: Make) -> None:
@@ -113,7 +113,7 @@ def test_items_without_truth_are_counted(make: Make) -> None:
     bare = record("One?")
     del bare["truth"]
     folder = make(splits={"held_out": [bare, record("Two?")]})
-    assert len(_found(folder, "1 of 2 items have no truth", "warning")) == 1
+    assert len(_found(folder, "1 of 2 items without a truth", "warning")) == 1
 
 
 def test_a_prompt_twice_in_a_split(make: Make) -> None:

@@ -17,6 +17,8 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from scipy.stats import t as student
 
+from holdfast.core import counted
+
 MINIMUM = 8
 """The fewest models of which more than a description is given."""
 
@@ -106,7 +108,7 @@ def kendall(
     if tau is None:
         return _because(nothing, "the models do not differ, or none can be ordered by cost")
     if models < MINIMUM:
-        return _because(nothing, f"{models} models: a description, from {MINIMUM} on a test")
+        return _because(nothing, _few(models))
     random = np.random.default_rng(seed)
     draws = random.integers(0, models, (replicates, models))
     low, high = _percentiles(_tau(ours, theirs, draws), confidence)
@@ -180,7 +182,7 @@ def elasticity(
     beta, sigma = fit
     found = Elasticity(beta, None, None, sigma, len(models), len(runs), censored, None)
     if len(models) < MINIMUM:
-        return _because(found, f"{len(models)} models: a description, from {MINIMUM} on a test")
+        return _because(found, _few(len(models)))
     spread = _spread(design, runs, models, replicates, seed)
     if spread is None:
         return _because(found, "too many resamples of the models leave the slope open")
@@ -375,6 +377,10 @@ def _percentiles(values: Array, confidence: float) -> tuple[float | None, float 
 
 def _known(values: Array) -> float | None:
     return float(values[0]) if np.isfinite(values[0]) else None
+
+
+def _few(models: int) -> str:
+    return f"{counted(models, 'model')}: a description, from {MINIMUM} on a test"
 
 
 def _because(found: Found, reason: str) -> Found:
