@@ -75,13 +75,14 @@ def _run(model: str, options: Options) -> PricedAudit:
     from holdfast import verbs
     from holdfast.cli.progress import watch
     from holdfast.cli.text import safe
+    from holdfast.core import counted
     from holdfast.engine import Interrupted
 
     try:
         return verbs.audit(model, progress=watch(), **options)
     except Interrupted as stop:
         folder = safe(str(verbs.folder_of(model, options)))
-        kept = f"{stop.finished} of {stop.total} trials are kept in {folder}"
+        kept = f"{stop.finished} of {counted(stop.total, 'trial')} kept in {folder}"
         typer.echo(f"Stopped: {kept}. The same command goes on from there.", err=True)
         raise typer.Exit(1) from None
 

@@ -95,7 +95,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(verbs, "audit", stopped)
     assert run(words) == 1
     said = capsys.readouterr().err
-    assert "3 of 9 trials are kept" in said
+    assert "3 of 9 trials kept in" in said
     assert "The same command goes on" in said
 
 
