@@ -41,6 +41,9 @@ def test_free_attacks_are_named_and_so_is_the_cheapest_that_is_not(locks: Module
 def test_few_runs_are_said_to_bound_nothing(locks: ModuleType) -> None:
     _, _, sure = said(locks, *(locks.Lock(seed=s) for s in range(3)))
     assert "3 runs cannot bound C50; 5 can" in sure.lines
+    what, _, sure = said(locks, locks.Lock())
+    assert "1 of 1 run broke the model" in what.lines
+    assert "1 run cannot bound C50; 5 can" in sure.lines
 
 
 def test_unbroken_is_nothing_yet_and_a_bound(locks: ModuleType) -> None:

@@ -243,3 +243,13 @@ def test_less_than_a_millisecond_is_no_bound_below_a_bound(locks: ModuleType) ->
     assert "&gt; 0 ms" in page and not re.search(r"(>|&gt;) &lt; ?\d", page)
     seconds = next(axis for axis in figures.AXES if axis.name == "seconds")
     assert [seconds.bound(x) for x in (1e-5, 0.04)] == ["> 0 ms", "> 40 ms"]
+
+
+def test_one_of_anything_is_no_plural(locks: ModuleType) -> None:
+    point = price(locks.results(locks.Lock(examples=1))).attacks[0].seeds[0].curve[1]
+    said = figures.hover("finetune", 0, point)
+    assert "after 1 unit<br>" in said and "1 example ·" in said
+    alone = locks.results()
+    assert "All 2 trials count." in render_html(alone, price(alone))
+    none = locks.results(reference=False)
+    assert "The one trial counts." in render_html(none, price(none))
