@@ -38,6 +38,7 @@ def audit(  # noqa: PLR0913 - each parameter is an option of the command
     reference: Annotated[
         Text, typer.Option(help="The never-aligned sibling: the ceiling of harm.")
     ] = None,
+    name: Annotated[Text, typer.Option(help="What the report calls the model.")] = None,
     budget: Annotated[
         Text, typer.Option(help='Units that every attack may spend, or "2x" of its own.')
     ] = None,
@@ -59,7 +60,7 @@ def audit(  # noqa: PLR0913 - each parameter is an option of the command
     """
     options: Options = {
         "domain": domain, "suite": suite, "attacks": attack, "seeds": seeds, "out": out,
-        "device": device, "dtype": dtype, "reference": reference, "budget": budget,
+        "device": device, "dtype": dtype, "reference": reference, "name": name, "budget": budget,
         "full_curves": full_curves, "workers": workers,
     }  # fmt: skip
     if only_plan:

@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     out: the folder of ledger and report; a run that was stopped goes on from there.
     device, dtype: where and in what precision the model runs; the best there is unless given.
     reference: the never-aligned sibling, whose answers are the ceiling of harm.
+    name: what ledger, report and card call the model; its own name or folder's unless given.
     workers: processes that share the trials; 0 chooses (one for each core where the model is
         small and the trials are many). A program that asks for more than 1 must guard its start
         by `if __name__ == "__main__"`.
@@ -58,6 +59,7 @@ class Options(TypedDict, total=False):
     device: str | None
     dtype: str | None
     reference: str | None
+    name: str | None
     workers: int
 
 
@@ -302,6 +304,11 @@ def _checked(options: Options) -> Request:
     workers = options.get("workers", 1)
     if workers < 0:
         raise SpecError("0 or more workers", found=str(workers), remedy="0 chooses.")
+    name = options.get("name")
+    if name is not None and not name.strip():
+        raise SpecError(
+            "a name with a letter in it", found=repr(name), remedy="Leave --name out for its own."
+        )
     return request(
         load_domain(options.get("domain") or DOMAIN),
         options.get("suite", SUITE),
@@ -324,25 +331,25 @@ def _subjects(
     load = {target.digest: Loader(replace(target, reference=name))}
     reference = None if name is None else inspect(name, device=device, dtype=target.dtype)
     if reference is None or reference.digest == target.digest:  # no model is its own ceiling
-        return _named(target, None), None, load
+        return _named(target, None, options), None, load
     load[reference.digest] = Loader(reference)
-    return _named(target, name), _named(reference, None), load
+    return _named(target, name, options), _named(reference, None, {}), load
 
 
 def _workers(asked: int, made: Plan) -> int:
     return asked or suitable_workers(made.target, len(made.trials))
 
 
-def _named(subject: Subject, reference: str | None) -> Subject:
+def _named(subject: Subject, reference: str | None, options: Options) -> Subject:
     """`subject` as the ledger and the report name it: without the folders of this machine."""
-    name = None if reference is None else public(reference)
-    return replace(subject, name=public(subject.name), reference=name)
+    shown = options.get("name") or public(subject.name)
+    return replace(subject, name=shown, reference=None if reference is None else public(reference))
 
 
 def _command(model: str, options: Options) -> str:
     """The command line that asks for the same, with file names alone in place of paths."""
     words = ["holdfast", "audit", public(model)]
-    for name in ("domain", "suite", "seeds", "budget", "device", "dtype", "reference"):
+    for name in ("domain", "suite", "seeds", "budget", "device", "dtype", "reference", "name"):
         value = options.get(name)
         if value is not None:
             words += [f"--{name}", public(str(value))]

@@ -58,6 +58,7 @@ class Part:
         return {
             "suite": self.suite, "seeds": self.seeds, "domain": self.domain, "out": self.folder,
             "attacks": self.attacks, "budget": self.budget, "reference": self.reference,
+            "name": self.name if self.defences else None,
         }  # fmt: skip
 
     @property

@@ -116,6 +116,22 @@ def test_from_python(model: Path, reference: Path, domain: Path, tmp_path: Path)
         _ = holdfast.harden_everything
 
 
+def test_a_model_goes_by_the_name_that_it_is_given(
+    model: Path, reference: Path, domain: Path, tmp_path: Path
+):
+    options = {"domain": domain, "reference": str(reference), "out": tmp_path, "seeds": 1,
+               "budget": 1, "attacks": ["finetune:examples=2"]}  # fmt: skip
+    priced = holdfast.audit(str(model), name="ours, third try", **options)
+    assert priced.target.name == "ours, third try"
+    assert "--name 'ours, third try'" in priced.manifest["command"]
+    assert "ours, third try" in priced.sentence
+    assert '"ours, third try"' in (tmp_path / "card.json").read_text("utf-8")
+    made, done = verbs.plan(str(model), **options)
+    assert {spec.key for spec in made.trials} <= done, "a name is no other model"
+    with pytest.raises(holdfast.HoldfastError, match="a name with a letter"):
+        verbs.plan(str(model), name=" ", **options)
+
+
 def test_the_folder_is_named_after_model_and_suite(model: Path):
     assert verbs.folder_of("organism:refusing", {}).as_posix() == (
         "holdfast-out/organism-refusing-quick"

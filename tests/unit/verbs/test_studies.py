@@ -172,6 +172,14 @@ def test_the_page_and_the_file_say_the_same(done) -> None:
     assert str(out) not in page
 
 
+def test_a_hardened_model_goes_by_its_name_in_the_study(done) -> None:
+    _, _, whole, _, _ = done
+    (soft,) = (m for m in whole.models.values() if m.name.startswith("soft"))
+    assert soft.priced.target.name == soft.name
+    assert "holdfast audit model --" in soft.results.manifest["command"]
+    assert f"--name {soft.name}" in soft.results.manifest["command"]
+
+
 def test_dispersal_is_measured_once_and_kept(done, monkeypatch) -> None:
     asked, _, whole, out, _ = done
     kept = {p.parent.name for p in out.glob("*/dispersal.json")}
