@@ -165,12 +165,13 @@ def _zip(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
     return list(zip(first, second, strict=True))
 
 
-def _cheapness(attack: AttackPrice) -> tuple[bool, bool, float, str]:
-    """The cheapest first, then what did not break and the least that it is above."""
+def _cheapness(attack: AttackPrice) -> tuple[bool, bool, bool, float, str]:
+    """The cheapest first, then by the least that it is above, then what more would not help."""
     c50 = attack.survival.c50 if attack.survival is not None else None
     cost = c50.cost.spend.flops if c50 is not None and c50.cost is not None else None
     above = c50.above or 0.0 if c50 is not None else 0.0
-    return cost is None, c50 is None, above if cost is None else cost, attack.attack
+    barred = c50 is not None and c50.barred
+    return cost is None, c50 is None, barred, above if cost is None else cost, attack.attack
 
 
 def _heat(audits: Sequence[PricedAudit]) -> Callable[[AttackPrice], float]:

@@ -253,3 +253,22 @@ def test_one_of_anything_is_no_plural(locks: ModuleType) -> None:
     assert "All 2 trials count." in render_html(alone, price(alone))
     none = locks.results(reference=False)
     assert "The one trial counts." in render_html(none, price(none))
+
+
+def test_what_more_would_not_break_has_no_bound_and_comes_last(locks: ModuleType) -> None:
+    never = locks.NEVER
+    made = locks.results(
+        *(locks.Lock("ended", seed=s, opens=never, ends_at=4, flops=1e15) for s in range(3)),
+        *(locks.Lock("open", seed=s, opens=never, flops=1e15) for s in range(3)),
+    )
+    priced = price(made)
+    page = render_html(made, priced)
+    label = re.search(r'aria-label="Cost of breaking for each[^"]*"', page)
+    assert label is not None and "ended unbroken, no break;" in label[0]
+    assert label[0].index("open unbroken, more than 6.4×10¹⁶ FLOPs") < label[0].index("ended")
+    rows = {m[1]: m[0] for m in re.finditer(r'<th scope="row">(\w+)<small.*?</tr>', page, re.S)}
+    assert "&gt; $" in rows["open"] and "&gt; $" not in rows["ended"]
+    out = io.StringIO()
+    print_audit(priced, Console(file=out, width=120))
+    text = out.getvalue()
+    assert "(4)" in text and "> 64" in text and "> 4 " not in text
