@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast import __version__
-from holdfast.core import plain
+from holdfast.core import counted, plain
 from holdfast.engine.preregistration import spelled
 from holdfast.engine.study import ACROSS, DISPERSAL, Hypothesis
 from holdfast.price import BOUNDS, words
@@ -138,13 +138,13 @@ def planned(found: StudyFound) -> list[str]:
     lines = [f"Plan {first.digest[:12]}, registered on {first.time} by holdfast {first.holdfast}."]
     if first.trials:
         lines.append(
-            f"{first.trials} trials were there before the plan was registered: what rests on them"
-            " was not planned beforehand."
+            f"{counted(first.trials, 'trial was', 'trials were', show=str)} there before the plan"
+            " was registered: what rests on them was not planned beforehand."
         )
     for entry in found.registered.entries[1:]:
+        after = counted(entry.trials, "trial", show=str)
         lines += [
-            f"Deviation, {entry.time}, after {entry.trials} trials: {spelled(one)}."
-            for one in entry.deviations
+            f"Deviation, {entry.time}, after {after}: {spelled(one)}." for one in entry.deviations
         ]
     if found.left:
         lines.append(f"Not run yet: {', '.join(found.left)}.")
@@ -182,7 +182,7 @@ def verdicts_line(decisions: Sequence[Decision]) -> str:
     """How many hypotheses came to what."""
     counts = Counter(one.ruling for one in decisions)
     said = ", ".join(f"{counts[ruling]} {ruling}" for ruling in Ruling)
-    return f"Of {len(decisions)} hypotheses: {said}."
+    return f"Of {counted(len(decisions), 'hypothesis', 'hypotheses')}: {said}."
 
 
 def below(found: StudyFound) -> list[str]:
@@ -211,14 +211,20 @@ def _verdict(one: Decision) -> tuple[str, ...]:
     bar = f"≥ {h.at_least:g}" if h.at_least is not None else f"≤ {h.threshold:g}"
     ruling = str(one.ruling)
     if one.ruling is Ruling.OPEN and one.needs is not None:
-        ruling += f" (needs {one.needs} {one.unit})"
+        ruling += f" (needs {_units(one.needs, one.unit)})"
     about = [ruling, *([one.reason] if one.reason else [])]
     digests = [digest[:12] for digest in one.models.values()]
     shown = digests[:4] + ([f"and {len(digests) - 4} more"] if len(digests) > 4 else [])
     return (
         h.statement, h.source or words.MISSING, decided_by(h), effect_text(one.effect), bar,
-        f"{one.n} {one.unit}", "\n".join(about), "\n".join(shown) or words.MISSING,
+        _units(one.n, one.unit), "\n".join(about), "\n".join(shown) or words.MISSING,
     )  # fmt: skip
+
+
+def _units(number: int, unit: str) -> str:
+    """`1 run`, `5 runs`, `1 draw of prompts`."""
+    noun, _, of = unit.partition(" ")
+    return counted(number, " ".join(filter(None, (noun.removesuffix("s"), of))), unit)
 
 
 def decided_by(h: Hypothesis) -> str:

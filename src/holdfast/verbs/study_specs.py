@@ -87,8 +87,11 @@ def _ledger_spec(member: Member, part: Part) -> dict[str, Any]:
     """The same for a model whose trials are there: by their keys.
 
     Raises:
-        HoldfastError: there is no ledger, or one that is not finished.
+        HoldfastError: there is no ledger, one that is not finished, or one that mixes what cannot
+            be compared.
     """
+    from holdfast.price.excluded import require_comparable
+
     with Ledger(part.folder / FILE, read_only=True) as ledger:
         pending, results = ledger.pending(), ledger.results()
     if pending:
@@ -97,6 +100,12 @@ def _ledger_spec(member: Member, part: Part) -> dict[str, Any]:
             found=f"one with {counted(pending, 'trial')} to go",
             remedy="Finish its audit first.",
         )
+    try:
+        require_comparable(results)
+    except SpecError as mixed:  # said now, not when the other models have been run
+        raise SpecError(
+            f"for {member.name}: {mixed.expected}", found=mixed.found, remedy=mixed.remedy
+        ) from None
     own = [r.spec for r in results.records if r.spec.model == results.target]
     attacks = {digest([s.attack, s.version, s.settings]): s for s in own}
     return {
@@ -152,6 +161,12 @@ def _check_attacks(study: Study, models: dict[str, Any]) -> None:
 
 def _refuse(name: str, member: str, what: Selection, given: Sequence[str]) -> None:
     names = sorted(set(given) - {"none"})
+    if not names:
+        raise SpecError(
+            f"{what.text} among the attacks on {member}, for {name!r}",
+            found="no attack at all",
+            remedy="Audit it by that attack, or leave it out of what is compared.",
+        )
     if what.attack not in names:
         raise unknown(f"attack on {member} for {name!r}", what.attack, names)
     raise SpecError(

@@ -152,6 +152,18 @@ def test_trials_that_were_there_before_the_plan_are_counted(tmp_path: Path) -> N
     kept = register(tmp_path, {"seeds": 5}, 40)
     found = found_of(study(MODELS[0]), kept, named(MODELS[0]))
     assert any(line.startswith("40 trials were there before") for line in planned(found))
+    one = replace(kept, entries=(replace(kept.first, trials=1),))
+    found = replace(found, registered=one)
+    assert any(line.startswith("1 trial was there before") for line in planned(found))
+
+
+def test_one_run_and_one_hypothesis_are_no_plurals(tmp_path: Path) -> None:
+    one = hypothesis("broken", "a", at_least=0.5)
+    alone = model("a", locks()[0])
+    found = found_of(study(alone, hypotheses=(one,)), register(tmp_path, {}, 0), named(alone))
+    (row,) = next(s for s in sections(found) if s.title == "Verdicts").rows
+    assert row[5] == "1 run" and "needs 5 runs" in row[6]
+    assert verdicts_line(found.decisions).startswith("Of 1 hypothesis: ")
 
 
 @pytest.mark.parametrize(

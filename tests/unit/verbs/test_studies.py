@@ -6,9 +6,12 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.golden import locks
+from tests.ledgers import write_ledger
 
 from holdfast import verbs
 from holdfast.cli import run
@@ -242,6 +245,34 @@ def test_an_unfinished_ledger_is_left_out_and_named(done, write, tmp_path) -> No
     )
     with pytest.raises(SpecError, match="one with 1 trial to go"):
         verbs.plan_study(write("ledger.toml", text, folder=copy), tmp_path / "new")
+
+
+ONLY = """
+[models.a]
+ledger = "{a}"
+[models.b]
+ledger = "{b}"
+[[comparisons]]
+a = "a"
+b = "b"
+attack = "finetune"
+"""
+
+
+def test_a_ledger_that_cannot_be_compared_is_refused_before_the_plan_is_kept(
+    write, tmp_path
+) -> None:
+    whole = locks.results(locks.Lock())
+    *records, last = whole.records
+    moved = replace(last, spec=replace(last.spec, domain="e" * 64))
+    mixed = replace(whole, records=(*records, moved))
+    made = {"whole": whole, "mixed": mixed, "bare": locks.results()}
+    at = {name: write_ledger(results, tmp_path / name) for name, results in made.items()}
+    for other, said in (("mixed", "for b: trials of one domain"), ("bare", "no attack at all")):
+        path = write("only.toml", ONLY, a=at["whole"], b=at[other])
+        with pytest.raises(SpecError, match=said):
+            verbs.plan_study(path, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_without_a_finished_model_is_said(write, tmp_path) -> None:
