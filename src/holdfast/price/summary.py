@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -37,8 +36,8 @@ from holdfast.price.runs import overall, price_of
 from holdfast.price.selection import Judged, Setting, by_setting, choose, judge, optimism
 from holdfast.price.sentence import sentence
 
-MODEL_SIZE = 8e9
-"""Parameters of the model that dollars are stated for unless another is asked for."""
+MODEL_SIZE, LARGEST = 8e9, 1e15
+"""Parameters of the model that dollars are stated for unless another is asked for; the most."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,11 @@ def _with_uncertainty(
 
 def _bench(results: Results, bar: Threshold, model_size: float) -> _Bench:
     """What one ledger is read and priced with."""
-    if not (model_size > 0 and math.isfinite(model_size)):
+    if not 1 <= model_size <= LARGEST:  # nan is neither
         raise SpecError(
-            "a model size above 0, in parameters", found=repr(model_size), remedy="Use e.g. 8e9."
+            f"a model size from 1 to {LARGEST:g} parameters",
+            found=repr(model_size),
+            remedy="Use e.g. 8e9.",
         )
     require_comparable(results)
     before = first_reading(results, results.target)
