@@ -13,7 +13,10 @@ def is_finite(value: object) -> TypeGuard[float]:
     """Whether `value` is a number, and neither NaN nor infinite; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return math.isfinite(value)
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def require_positive(settings: object, *fields: str) -> None:

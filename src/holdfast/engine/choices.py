@@ -23,6 +23,9 @@ CONTROL = "none"
 _HORIZONS = ("steps", "candidates")
 """Settings that say after how many units an attack ends by itself."""
 
+POINTS = 10_000
+"""The most settings of one attack that are run in turn."""
+
 UNITS = 10**9
 """The most that one attack may be allowed: more than any machine gets through."""
 
@@ -107,6 +110,12 @@ def _asked(text: str, suite: Suite, asked: Allowance) -> Iterator[Choice]:
 
 def _grid(entry: Entry, asked: Allowance) -> Iterator[Choice]:
     grid = _own_grid(entry.name) if entry.grid is None else entry.grid
+    if (points := math.prod(map(len, grid.values()))) > POINTS:
+        raise SpecError(
+            f"at most {POINTS:,} settings of {entry.name}",
+            found=f"{points:,} in its grid",
+            remedy=f"Fix some: {entry.name.partition('+')[0]}:key=value+...",
+        )
     for values in itertools.product(*grid.values()):
         attack = configure(entry.name, dict(zip(grid, values, strict=True)))
         yield _choice(attack, entry.budget, asked)

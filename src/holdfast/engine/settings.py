@@ -10,6 +10,9 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, ove
 from holdfast.core import Attack, Defence, SpecError, plain
 from holdfast.core.registry import COMBINED, Room, find, name_of, unknown
 
+ATTACKS = 8
+"""The most that run one on top of another."""
+
 _PLUS = re.compile(r"\+(?=\s*[a-z_])")  # between two attacks; in 1e+4 a digit follows
 
 
@@ -60,9 +63,16 @@ def parse_attack(text: str) -> tuple[str, dict[str, str]]:
     `("lora+prefill", {"first.rank": "8"})`.
 
     Raises:
-        SpecError: a setting without "=" or without a name, or one given twice.
+        SpecError: a setting without "=" or without a name, or one given twice; more attacks than
+            anybody runs one on top of another.
     """
     *before, last = _PLUS.split(text)
+    if len(before) >= ATTACKS:
+        raise SpecError(
+            f"at most {ATTACKS} attacks, one on top of another",
+            found=f"{len(before) + 1}",
+            remedy="Leave some out.",
+        )
     name, settings = parse_method(last)
     if not before:
         return name, settings
@@ -178,6 +188,6 @@ def _typed(name: str, key: str, hint: Any, value: object) -> Any:
 def _misfit(name: str, key: str, value: object, why: str) -> SpecError:
     return SpecError(
         f"a valid {key} of {name}",
-        found=repr(value),
+        found=repr(value)[:80],
         remedy=f"{why}. `holdfast show {name}` lists its settings.",
     )

@@ -58,6 +58,7 @@ def audit(model: Path, reference: Path, domain: Path, tmp_path: Path) -> list[ob
         (["audit", "--attack", "lora:rnk=3"], "Did you mean 'rank'"),
         (["audit", "--attack", "lora:rank=0"], "rank"),
         (["audit", "--attack", "lora:rank=x"], "rank"),
+        (["audit", "--attack", f"finetune:steps={'9' * 400}", "--plan"], "a positive number"),
         (["audit", "--attack", "lora:examples=100000"], "found a request for 100000"),
         (["audit", "--budget", "0"], "budget of at least 1"),
         (["audit", "--budget", "-5"], "budget of at least 1"),

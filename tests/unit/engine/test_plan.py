@@ -78,6 +78,20 @@ def test_a_budget_that_is_none_is_refused(budget: int | str):
         choose(load_suite("quick"), ["ladder"], budget)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("+".join(["ladder"] * 9), "at most 8 attacks, one on top of another; found 9"),
+        ("+".join(["ladder"] * 2000), "found 2000"),
+        ("+".join(["finetune"] * 8), r"at most 10,000 settings of .*in its grid"),
+        (f"ladder:step={'9' * 5000}", r"found '9{79}\. "),
+    ],
+)
+def test_a_grid_that_could_not_even_be_listed_is_refused(text: str, said: str):
+    with pytest.raises(SpecError, match=said):
+        choose(load_suite("full"), [text], None)
+
+
 @pytest.mark.parametrize("budget", [10**12, "9" * 39, "1000000000x"])
 def test_a_budget_beyond_all_machines_is_refused(budget: int | str):
     with pytest.raises(SpecError, match="budget of at most 1,000,000,000 units for ladder"):
