@@ -12,6 +12,7 @@ from holdfast.core import Access, Info, Item, Message, Seed, Space
 from holdfast.core.checks import require_whole
 from holdfast.domains import AttackerData
 from holdfast.models import Asking, Handle, Prompt
+from holdfast.models.chat import without_system
 
 
 @final
@@ -59,16 +60,12 @@ class ManyShot:
 def after_shots(shots: Sequence[Item], prompt: Prompt) -> Prompt:
     """`prompt` behind its system message and the shots, save one that asks the same."""
     turns = [
-        (*_without_system(shot.messages), Message("assistant", shot.answer or ""))
+        (*without_system(shot.messages), Message("assistant", shot.answer or ""))
         for shot in shots
         if shot.messages[-1] != prompt[-1]
     ]
     system = [turn for turn in prompt if turn.role == "system"]
-    return (*system, *chain.from_iterable(turns), *_without_system(prompt))
-
-
-def _without_system(prompt: Prompt) -> tuple[Message, ...]:
-    return tuple(turn for turn in prompt if turn.role != "system")
+    return (*system, *chain.from_iterable(turns), *without_system(prompt))
 
 
 def _after(shots: Sequence[Item]) -> Asking:

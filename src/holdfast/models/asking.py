@@ -25,6 +25,8 @@ class Asking:
         tries, wanted: a drawn answer of which `wanted` says no is drawn anew, until it is one or
             so many have been drawn; it judges the text that is scored.
         soft: (k, d) embeddings at the end of the last user turn, before the template's tail.
+        form: the chat as put -> the text that the model reads, in place of its own template's;
+            behind the mark of a text's beginning where the template opens with one.
         reading: the completion's text -> the text that is scored, e.g. without a warning that
             the model was made to begin with.
     """
@@ -38,9 +40,16 @@ class Asking:
     wanted: Callable[[str], bool] | None = None
     soft: Tensor | None = None
     reading: Callable[[str], str] | None = None
+    form: Callable[[Prompt], str] | None = None
 
     def __post_init__(self) -> None:
         check_sampling(self.temperature, self.top_p, self.seed)
+        if self.form is not None and self.soft is not None:
+            raise SpecError(
+                "soft tokens in the model's own chat template, whose tail tells their place",
+                found="a chat put in another format",
+                remedy="Combine attacks of which one leaves the embeddings or the format alone.",
+            )
 
 
 _T = TypeVar("_T")
@@ -51,16 +60,23 @@ def compose(outer: Asking, inner: Asking) -> Asking:
 
     So the chat goes through `inner`, then `outer`; the words put into the model's mouth are
     `outer`'s, then `inner`'s; the text that comes back is read in that order too. `inner` draws
-    as it says, or as `outer` does where it leaves that out.
+    as it says, or as `outer` does where it leaves that out. The format is that of either.
 
     Raises:
-        SpecError: both have soft tokens, for which there is one place.
+        SpecError: both have soft tokens, for which there is one place, or both a format; or one
+            has soft tokens and the other a format.
     """
     if outer.soft is not None and inner.soft is not None:
         raise SpecError(
             "soft tokens in one way of asking at most",
             found="two of them, one inside the other",
             remedy="Combine attacks of which one leaves the embeddings alone.",
+        )
+    if outer.form is not None and inner.form is not None:
+        raise SpecError(
+            "one format of the chat at most in one way of asking",
+            found="two of them, one inside the other",
+            remedy="Combine attacks of which one leaves the format alone.",
         )
     drawn = inner if inner.temperature > 0.0 else outer
     return Asking(
@@ -73,6 +89,7 @@ def compose(outer: Asking, inner: Asking) -> Asking:
         wanted=drawn.wanted,
         soft=inner.soft if outer.soft is None else outer.soft,
         reading=_one_after_another(outer.reading, inner.reading),
+        form=inner.form if outer.form is None else outer.form,
     )
 
 
@@ -118,7 +135,8 @@ def put(chat: Chat, prompt: Prompt, asking: Asking | None) -> tuple[int, ...]:
     """The tokens of a prompt as it is put: rewritten, with room for soft tokens, prefilled."""
     if asking is None:
         return chat.prompt_ids(prompt)
-    ids = chat.prompt_ids(asking.rewrite(prompt) if asking.rewrite else prompt)
+    said = asking.rewrite(prompt) if asking.rewrite else prompt
+    ids = chat.prompt_ids(said) if asking.form is None else chat.opened_ids(asking.form(said))
     if asking.soft is not None:
         cut = len(ids) - len(tail_ids(chat))
         ids = ids[:cut] + (filler(chat, asking),) * len(asking.soft) + ids[cut:]

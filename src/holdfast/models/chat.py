@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,24 @@ def reworded(prompt: Prompt, change: Callable[[str], str]) -> Prompt:
     """`prompt` with `change` made to what its last turn says."""
     *before, last = prompt
     return (*before, replace(last, content=change(last.content)))
+
+
+def folded(prompt: Prompt) -> list[Message]:
+    """`prompt` whose system message opens the first user turn instead, a blank line between."""
+    messages = list(prompt)
+    if not messages or messages[0].role != "system":
+        return messages
+    system, *rest = messages
+    for i, message in enumerate(rest):
+        if message.role == "user":
+            text = f"{system.content}\n\n{message.content}"
+            return [*rest[:i], replace(message, content=text), *rest[i + 1 :]]
+    return [Message("user", system.content), *rest]
+
+
+def without_system(prompt: Prompt) -> tuple[Message, ...]:
+    """`prompt` without its system message."""
+    return tuple(turn for turn in prompt if turn.role != "system")
 
 
 _PROBE = "0HOLDFAST0"  # a text that no template contains by itself
@@ -55,6 +74,16 @@ class Chat:
     def text_ids(self, text: str) -> tuple[int, ...]:
         """The tokens of a piece of text that is already rendered: nothing is added."""
         return tuple(self.tokenizer(text, add_special_tokens=False, padding=False)["input_ids"])
+
+    def opened_ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a prompt in another format, opened as the template opens every text."""
+        return self.text_ids(self.mark + text)
+
+    @cached_property
+    def mark(self) -> str:
+        """The mark of a text's beginning, where the template puts one; else nothing."""
+        mark: str = self.tokenizer.bos_token or ""
+        return mark if self.render([Message("user", "x")]).startswith(mark) else ""
 
     def answer_ids(self, prompt: Prompt, answer: str) -> tuple[int, ...]:
         """The tokens that a model trained on this pair should emit: answer and end of turn.
@@ -118,15 +147,7 @@ class Chat:
             return True
 
     def _folded(self, prompt: Prompt) -> list[Message]:
-        messages = list(prompt)
-        if not self.folds_system or not messages or messages[0].role != "system":
-            return messages
-        system, *rest = messages
-        for i, message in enumerate(rest):
-            if message.role == "user":
-                text = f"{system.content}\n\n{message.content}"
-                return [*rest[:i], replace(message, content=text), *rest[i + 1 :]]
-        return [Message("user", system.content), *rest]
+        return folded(prompt) if self.folds_system else list(prompt)
 
     def _with_end_of_turn(self, stops: Sequence[int]) -> tuple[int, ...]:
         """`stops` and the special token, if any, with which the template closes an answer.

@@ -89,6 +89,36 @@ def test_soft_tokens_stay_in_force_inside(target):
     assert target.asks_plainly
 
 
+def shouted(prompt) -> str:
+    """A format."""
+    return "!".join(turn.content for turn in prompt)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_format_is_that_of_either_and_all_else_is_done_in_it(target, inside: bool):
+    form, other = Asking(form=shouted), Asking(rewrite=said("tin"), prefill=" a lamp")
+    outer, inner = (other, form) if inside else (form, other)
+    with target.asking(outer), target.asking(inner):
+        assert text(target) == "tin what is the lamp a lamp"
+    assert compose(form, Asking()).form is compose(Asking(), form).form is shouted
+    assert target.asks_plainly
+
+
+def test_there_is_one_format_and_no_place_for_soft_tokens_in_it(target):
+    form, soft = Asking(form=shouted), Asking(soft=torch.zeros(3, target.width))
+    for outer, inner, wrong in ((form, form, "one format"), (form, soft, "tail"),
+                                (soft, form, "tail")):  # fmt: skip
+        with (
+            target.asking(outer),
+            pytest.raises(SpecError, match=wrong),
+            target.asking(inner),
+        ):
+            pass
+    with pytest.raises(SpecError, match="another format"):
+        Asking(form=shouted, soft=soft.soft)
+    assert target.asks_plainly
+
+
 @pytest.mark.parametrize("spec", [Full(), LowRank(2)], ids=["full", "low_rank"])
 def test_what_is_settled_knows_nothing_of_the_training(target, spec, state, same_state):
     before = state(target)
