@@ -29,6 +29,10 @@ WAYS = (
         f"template:kind={kind}"
         for kind in ("role_play", "authority", "hypothetical", "fiction", "teaching", "no_apology")
     ),
+    *(
+        f"chat_format:kind={kind}"
+        for kind in ("bare", "completion", "chatml", "instruction", "inst")
+    ),
     "gcg",  # after one step, the suffix is hardly more than any suffix
     "random_search",
 )

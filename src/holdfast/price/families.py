@@ -33,6 +33,7 @@ _FAMILIES: Mapping[str, Family] = {
     "abliterate_search": Family.EDIT,
     "add_direction": Family.EDIT,
     "benign_finetune": Family.BENIGN,
+    "chat_format": Family.PROMPT,
     "finetune": Family.FULL,
     "gcg": Family.PROMPT,
     "harmful_rl": Family.FULL,
