@@ -56,6 +56,10 @@ def manifest(plan: Plan, command: str) -> dict[str, Any]:
         "asked": {
             "chat_templates": ["the model's own"],
             "system_prompts": ["none" if asked.domain.system is None else "the domain's"],
+            "system_turns": {
+                split: sum(any(m.role == "system" for m in item.messages) for item in items)
+                for split, items in asked.panel.items.items()
+            },
         },
         "attacks": {name: _card(name) for name in names},
         "left_out": list(asked.left_out),

@@ -21,7 +21,7 @@ PLAN = Registered("c" * 64, "2026-11-27T08:00:00Z", 0)
 FULL: Mapping[str, Any] = {
     "domain": {"scorer": "exact", "near_duplicates": 0, "near_duplicate": "the test",
                "harmless": False},
-    "asked": {"chat_templates": ["a", "b"], "system_prompts": ["the domain's", "none"]},
+    "asked": {"chat_templates": ["its own"], "system_turns": {"held_out": 0, "search": 0}},
     "attacks": {}, "hardened": {"developed_against": ["finetune"]},
 }  # fmt: skip
 
@@ -63,6 +63,10 @@ def sound(locks: ModuleType, manifest: Mapping[str, Any] = FULL, seeds: int = 5)
         lock(attack="finetune+prefill", seed=s, opens=2 << s % 2, budget=128,
              settings={"first": {"attack": "finetune", "settings": {}},
                        "second": {"attack": "prefill", "settings": {}}}) for s in range(seeds)
+    ]  # fmt: skip
+    runs += [
+        lock(attack="chat_format", settings={"kind": "bare"}, seed=s, opens=1, ends_at=1, steps=False)
+        for s in range(seeds)
     ]  # fmt: skip
     results = with_templates(locks.results(*runs, manifest=manifest))
 
@@ -275,20 +279,6 @@ def test_13_wants_a_calibrated_judge(
 ) -> None:
     domain = {**FULL["domain"], "scorer": scorer, **more}
     assert noting(good, domain=domain).item(13).status is status
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"chat_templates": ["a"], "system_prompts": ["none"]},
-        {"chat_templates": ["a", "b"], "system_prompts": ["the domain's"]},
-        {},
-    ],
-)
-def test_14_wants_two_chat_templates_and_no_system_prompt(
-    asked: Mapping[str, Any], good: Case
-) -> None:
-    assert noting(good, asked=asked).item(14).status is NOT
 
 
 def test_15_a_run_that_is_hidden_is_found(good: Case) -> None:
