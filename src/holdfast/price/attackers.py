@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from holdfast.core import Spend, canonical_json
+from holdfast.core import Spend, canonical_json, counted
 from holdfast.price.breach import Threshold, Verdict
 from holdfast.price.cost import Cost, Pricing
 from holdfast.price.evaluation import NO_LOOKS, Looker, Looks
@@ -250,7 +250,7 @@ def search(trials: Sequence[Judged], pricing: Pricing, looker: Looker | None) ->
         return replace(nothing, reason=trials[0].breach.reason) if trials else None
     short = [t.breach.reason for t in failed if t.breach.cut_short]
     if short:
-        return replace(nothing, reason=f"{len(short)} draws {short[0]}")
+        return replace(nothing, reason=f"{counted(len(short), 'draw')} {short[0]}")
     lost = [t.curve.record.spend for t in failed]
     won = [t.breach.cost for t in broken if t.breach.cost is not None]
     rate = len(broken) / len(defined) if broken else most_rate(len(defined))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from holdfast.core import counted
 from holdfast.price.breach import Breach, Threshold, Verdict, both_breaches
 from holdfast.price.cost import Pricing, dearness
 from holdfast.price.curves import Curve, Reader, ordered
@@ -126,7 +127,7 @@ def _rung(attack: str, settings: Sequence[Setting], bar: Threshold, pricing: Pri
     if not unknown and (price is None or price.more):
         unknown = open_elsewhere  # this setting does not break, but another might have
     if unknown and verdict is not Verdict.UNDEFINED:
-        price, reason = None, f"{len(unknown)} runs {unknown[0].reason}"
+        price, reason = None, f"{counted(len(unknown), 'run')} {unknown[0].reason}"
     return Rung(
         tau=bar.tau,
         delta=bar.delta,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from holdfast.core import counted
 from holdfast.price.audit import AttackPrice, Behaviour
 from holdfast.price.breach import Threshold, Verdict
 from holdfast.price.cost import Cost, Pricing
@@ -115,5 +116,5 @@ def _tried(attack: AttackPrice) -> str:
         return f"{name} to its end"
     spend = price.median.spend
     work = replace(spend, examples=0) if spend.steps or spend.queries else spend
-    on = f" on {count(spend.examples)} examples" if spend.examples else ""
+    on = f" on {counted(spend.examples, 'example', show=count)}" if spend.examples else ""
     return f"{name} more than {efforts(work)}{on}"

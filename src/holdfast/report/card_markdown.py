@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from holdfast.core import Results
+from holdfast.core import Results, counted
 from holdfast.price import PricedAudit, words
 from holdfast.price.soundness.context import Context
 from holdfast.report.card import card_json
@@ -140,6 +140,7 @@ def _zip(first: Iterable[Any], second: Iterable[Any]) -> list[tuple[Any, Any]]:
 
 _FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": words.count,
+    "counted": counted,
     "done": Markup,
     "dollars": words.dollars,
     "flops": words.flops,

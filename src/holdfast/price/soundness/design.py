@@ -7,6 +7,7 @@ from itertools import combinations
 from statistics import median_high
 from typing import Any, cast
 
+from holdfast.core import counted
 from holdfast.price.audit import AttackPrice, PricedAudit
 from holdfast.price.economics import CANDIDATE
 from holdfast.price.families import BASIS, TUNING, combined, families
@@ -34,7 +35,7 @@ def planned(run: Run) -> Finding:
         )
     when = f"plan {plan.digest[:12]}, written {plan.time}"
     if plan.trials:
-        return lacking(f"{when}, when {plan.trials} trials had run already")
+        return lacking(f"{when}, when {counted(plan.trials, 'trial')} had run already")
     return met(f"{when}, before the first trial; {len(plan.deviations)} deviations since")
 
 
@@ -54,7 +55,9 @@ def siblings(run: Run) -> Finding:
         apart = sorted(n for n in own if others.get(n) != own[n])
         if apart:
             return lacking(f"the {name} sibling was not attacked alike: {', '.join(apart)}")
-    return met(f"{' and '.join(wanted)} sibling under {len(run.priced.attacks)} attacks alike")
+    return met(
+        f"{' and '.join(wanted)} sibling under {counted(len(run.priced.attacks), 'attack')} alike"
+    )
 
 
 def diverse(run: Run) -> Finding:
@@ -111,7 +114,9 @@ def searched(run: Run) -> Finding:
     short = [a.attack for a in tuned if _plateau(run, a) is not True]
     if short:
         return lacking(f"all four searched; no plateau is shown of {', '.join(short)}")
-    return met(f"all four searched, and a plateau reached, by {len(tuned)} attacks that train")
+    return met(
+        f"all four searched, and a plateau reached, by {counted(len(tuned), 'attack')} that train"
+    )
 
 
 def labelled(run: Run) -> Finding:
@@ -131,8 +136,10 @@ def seeds(run: Run) -> Finding:
         return lacking("no run counts")
     fewest = min(run.judged, key=lambda a: len(a.seeds))
     few = sum(len(a.seeds) < SEEDS for a in run.judged)
-    said = f"{len(fewest.seeds)} seeds at least ({fewest.attack}), each a draw and order of its own"
-    return verdict(not few, said if not few else f"{said}; {few} attacks have fewer than {SEEDS}")
+    least = counted(len(fewest.seeds), "seed")
+    said = f"{least} at least ({fewest.attack}), each a draw and order of its own"
+    fewer = counted(few, "attack has", "attacks have")
+    return verdict(not few, said if not few else f"{said}; {fewer} fewer than {SEEDS}")
 
 
 def disjoint(run: Run) -> Finding:
