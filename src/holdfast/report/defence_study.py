@@ -93,7 +93,7 @@ def _summary(row: DefenceRow) -> list[str]:
         words.share(row.over_refusal), words.share(row.harm), words.flops(row.spend.flops),
         words.duration(row.spend.seconds), " / ".join(price_of(cost) for cost in row.worst),
         _times(row.worst_factor, more=row.worst_more),
-        words.MISSING if row.leverage is None else f"{row.leverage:.2g}",
+        words.MISSING if row.leverage is None else _leverage(row.leverage),
         ", ".join(row.free) or "none",
     ]  # fmt: skip
 
@@ -106,6 +106,11 @@ def factors(study: DefenceStudy) -> tuple[tuple[str, ...], list[list[str]]]:
         found = {a.attack: _factor(a) for a in row.attacks}
         table.append([row.defence, *(found.get(name, words.MISSING) for name in attacks)])
     return ("defence", *attacks), table
+
+
+def _leverage(value: float) -> str:
+    """To two figures; what is less than a thousandth is the spread of runs that cost the same."""
+    return "0" if abs(value) < 1e-3 else f"{value:.2g}"
 
 
 def _factor(row: AttackRow) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -80,6 +81,15 @@ def test_what_came_to_its_own_end_bounds_no_factor(locks: ModuleType) -> None:
     assert cells(gone)["gone"]["finetune"] == "lost, 0/3"
     idle = study_of(base, [Subject("idle", 0, SPENT, audit(unscored=True))])
     assert cells(idle)["idle"]["finetune"] == "–"
+
+
+@pytest.mark.parametrize(("value", "said"), [(-7e-7, "0"), (0.018, "0.018"), (-0.5, "-0.5")])
+def test_what_is_less_than_the_spread_of_runs_is_no_leverage(
+    study: DefenceStudy, value: float, said: str
+) -> None:
+    rows = tuple(replace(row, leverage=value) for row in study.rows)
+    *_, last = summary(replace(study, rows=rows))
+    assert last[-2] == said
 
 
 def test_leverage_is_what_the_break_costs_more_over_the_defence(study: DefenceStudy) -> None:
