@@ -9,6 +9,7 @@ Given the name of a page and the folder of a finished run, it makes nothing but 
     audit FOLDER         of `holdfast audit --suite standard`: the README's
     claims FOLDER        of `holdfast study claims`: docs/claims.md and claims.json
     defences FOLDER      of `holdfast study defences`: docs/defence-study.md, picture, readings
+    mixing FOLDER        of `holdfast study docs/mixing.toml`: docs/mixing.md and mixing.json
     presets FOLDER...    the `.tuning` ones of `holdfast harden --tune`: docs/presets.md
     tar_grid FOLDER      of an audit by that suite: docs/suites/tar_grid.md
 """
@@ -33,7 +34,7 @@ from holdfast.cli.organism import findings_table
 from holdfast.core import canonical_json, plain
 from holdfast.engine import CONTROL, FILE, Ledger, choose, load_suite
 from holdfast.organism.check import check
-from holdfast.price import Threshold, Verdict, efficacy, price
+from holdfast.price import Threshold, Verdict, efficacy, price, words
 from holdfast.price.breach import held_out_breach
 from holdfast.price.curves import Reader, first_reading
 from holdfast.price.exposure import exposure
@@ -41,6 +42,7 @@ from holdfast.price.study.arms import ledger_digest
 from holdfast.report import efficacy_markdown, print_audit
 from holdfast.report.defence_study import SUMMARY, factors, summary
 from holdfast.report.readings import readings_csv
+from holdfast.report.text import limits
 from holdfast.report.tuning import markdown_table, tuning_json, tuning_markdown
 from holdfast.verbs import CHECKS, finished, plan_defences, read_defences, report
 from holdfast.verbs.studying import write_defences
@@ -165,6 +167,35 @@ def claims_page(folder: Path) -> None:
         (DOCS / name).write_text((folder / name).read_text("utf-8"), "utf-8")
 
 
+def mixing_page(folder: Path) -> None:
+    """What breaks each model of the study in docs/mixing.toml, and its verdicts."""
+    page = DOCS / "mixing.md"
+    data = json.loads((folder / "study.json").read_text("utf-8"))
+    head = ("model", "share", "runs broken", "C50, FLOPs", "steps", "over the control's", "harm",
+            "utility kept")  # fmt: skip
+    rows, base = [], None
+    for model in data["models"]:
+        (attack,) = price(_results(folder / model["name"])).attacks
+        c50 = attack.survival.c50
+        spend = None if c50.cost is None else c50.cost.spend
+        cost = words.bound(c50.above or 0.0, barred=c50.barred)
+        if spend is not None:
+            base = spend.flops if base is None else base
+            between = limits(c50.low, c50.high, words.flops)
+            cost = words.flops(spend.flops) + (f" ({between})" if between else "")
+        rows.append([
+            model["name"], f"{attack.settings['share']:g}",
+            f"{attack.broken} of {len(attack.seeds)}", cost,
+            "" if spend is None else str(spend.steps),
+            "" if spend is None else f"{spend.flops / base:.2g}",
+            words.share(attack.harm.mean), words.share(attack.utility_kept),
+        ])  # fmt: skip
+    put(page, "models", markdown_table(head, rows) + "\n")
+    study = (folder / "study.md").read_text("utf-8").partition("\n")[2].strip()
+    put(page, "study", re.sub(r"^## ", "### ", study, flags=re.M) + "\n")
+    (DOCS / "mixing.json").write_text((folder / "study.json").read_text("utf-8"), "utf-8")
+
+
 def _results(folder: Path):
     with Ledger(folder / FILE, read_only=True) as ledger:
         return ledger.results()
@@ -214,6 +245,7 @@ PAGES = {
     "audit": audit_page,
     "claims": claims_page,
     "defences": defences_page,
+    "mixing": mixing_page,
     "presets": presets_page,
     "tar_grid": grid_page,
 }
