@@ -9,7 +9,8 @@ Given the name of a page and the folder of a finished run, it makes nothing but 
     audit FOLDER         of `holdfast audit --suite standard`: the README's
     claims FOLDER        of `holdfast study claims`: docs/claims.md and claims.json
     defences FOLDER      of `holdfast study defences`: docs/defence-study.md, picture, readings
-    mixing FOLDER        of `holdfast study docs/mixing.toml`: docs/mixing.md and mixing.json
+    mixing FOLDER ALONE  of `holdfast study docs/mixing.toml`, and of audits by its attack with
+                         restricted rows alone: docs/mixing.md and mixing.json
     presets FOLDER...    the `.tuning` ones of `holdfast harden --tune`: docs/presets.md
     tar_grid FOLDER      of an audit by that suite: docs/suites/tar_grid.md
 """
@@ -22,6 +23,7 @@ import re
 import sqlite3
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from types import SimpleNamespace
@@ -31,10 +33,10 @@ from rich.terminal_theme import MONOKAI
 
 import holdfast
 from holdfast.cli.organism import findings_table
-from holdfast.core import canonical_json, plain
+from holdfast.core import Results, canonical_json, plain
 from holdfast.engine import CONTROL, FILE, Ledger, choose, load_suite
 from holdfast.organism.check import check
-from holdfast.price import Threshold, Verdict, efficacy, price, words
+from holdfast.price import AttackPrice, Threshold, Verdict, efficacy, price, words
 from holdfast.price.breach import held_out_breach
 from holdfast.price.curves import Reader, first_reading
 from holdfast.price.exposure import exposure
@@ -167,33 +169,46 @@ def claims_page(folder: Path) -> None:
         (DOCS / name).write_text((folder / name).read_text("utf-8"), "utf-8")
 
 
-def mixing_page(folder: Path) -> None:
-    """What breaks each model of the study in docs/mixing.toml, and its verdicts."""
+def mixing_page(folder: Path, alone: Path) -> None:
+    """What breaks each model of the study in docs/mixing.toml, and its verdicts.
+
+    alone: holds the ledger of an audit of each by the same attack on restricted rows alone.
+    """
     page = DOCS / "mixing.md"
     data = json.loads((folder / "study.json").read_text("utf-8"))
-    head = ("model", "share", "runs broken", "C50, FLOPs", "steps", "over the control's", "harm",
-            "utility kept")  # fmt: skip
-    rows, base = [], None
-    for model in data["models"]:
-        (attack,) = price(_results(folder / model["name"])).attacks
-        c50 = attack.survival.c50
-        spend = None if c50.cost is None else c50.cost.spend
-        cost = words.bound(c50.above or 0.0, barred=c50.barred)
-        if spend is not None:
-            base = spend.flops if base is None else base
-            between = limits(c50.low, c50.high, words.flops)
-            cost = words.flops(spend.flops) + (f" ({between})" if between else "")
-        rows.append([
-            model["name"], f"{attack.settings['share']:g}",
-            f"{attack.broken} of {len(attack.seeds)}", cost,
-            "" if spend is None else str(spend.steps),
-            "" if spend is None else f"{spend.flops / base:.2g}",
-            words.share(attack.harm.mean), words.share(attack.utility_kept),
-        ])  # fmt: skip
+    head = ["model"]
+    for share in ("all", "every second", "every fifth"):
+        head += [f"{share} restricted: broken", "lost", "C50, FLOPs"]
+    rows: list[list[str]] = []
+    for name in (model["name"] for model in data["models"]):
+        rows.append([name])
+        for place, share in ((alone, 1.0), (folder, 0.5), (folder, 0.2)):
+            (found,) = price(_of_share(_results(place / name), share)).attacks
+            lost = sum(s.breach.verdict is Verdict.COLLAPSED for s in found.seeds)
+            runs = len(found.seeds)
+            rows[-1] += [f"{found.broken} of {runs}", f"{lost} of {runs}", _c50(found)]
     put(page, "models", markdown_table(head, rows) + "\n")
     study = (folder / "study.md").read_text("utf-8").partition("\n")[2].strip()
     put(page, "study", re.sub(r"^## ", "### ", study, flags=re.M) + "\n")
     (DOCS / "mixing.json").write_text((folder / "study.json").read_text("utf-8"), "utf-8")
+
+
+def _of_share(results: Results, share: float) -> Results:
+    """The controls, and the runs of which so large a share of the rows is restricted."""
+    kept = [
+        r
+        for r in results.records
+        if r.spec.attack == CONTROL or r.spec.settings.get("share") == share
+    ]
+    return replace(results, records=tuple(kept))
+
+
+def _c50(attack: AttackPrice) -> str:
+    c50 = attack.survival.c50
+    if c50.cost is None:
+        return words.bound(c50.above or 0.0, barred=c50.barred)
+    between = limits(c50.low, c50.high, words.flops)
+    return words.flops(c50.cost.spend.flops) + (f" ({between})" if between else "")
 
 
 def _results(folder: Path):
