@@ -357,8 +357,9 @@ def test_the_claims_are_planned_from_a_finished_study(done, tmp_path) -> None:
     assert studies.plan_claims(tmp_path / "claims").spec == asked.spec
 
 
-def test_the_example_of_the_docs_can_be_planned(tmp_path) -> None:
+@pytest.mark.parametrize(("file", "models"), [("study.toml", 5), ("mixing.toml", 9)])
+def test_the_studies_of_the_docs_can_be_planned(tmp_path, file: str, models: int) -> None:
     docs = Path(__file__).parents[3] / "docs"
-    asked = verbs.plan_study(docs / "study.toml", tmp_path / "out")
-    assert len(asked.parts) == 5
+    asked = verbs.plan_study(docs / file, tmp_path / "out")
+    assert len(asked.parts) == models
     assert all(row.trials > row.done == 0 for row in verbs.outlook(asked))
