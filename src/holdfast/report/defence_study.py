@@ -109,8 +109,8 @@ def factors(study: DefenceStudy) -> tuple[tuple[str, ...], list[list[str]]]:
 
 
 def _leverage(value: float) -> str:
-    """To two figures; what is less than a thousandth is the spread of runs that cost the same."""
-    return "0" if abs(value) < 1e-3 else f"{value:.2g}"
+    """To two figures; the spread of runs that cost the same is none."""
+    return "0" if abs(value) < 1e-5 else f"{value:.2g}"
 
 
 def _factor(row: AttackRow) -> str:
