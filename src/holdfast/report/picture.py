@@ -14,6 +14,8 @@ _WIDTH, _HEIGHT = 900, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 30, 60
 
 _LETTER = 7.4  # the width of one, about
+_APART = 12.0  # between two marks that are seen as two
+_MARGIN = 6.0  # between two names
 _SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1), (1, -2), (1, 2))
 
 Place = Callable[[float], float]
@@ -86,10 +88,16 @@ def _mark(name: str, cost: Break, x: float, y: float) -> str:
 
 
 def _labels(names: Sequence[str], at: Sequence[tuple[float, float]]) -> list[str]:
-    """Each name beside its mark, on the first side where it covers no mark and no other name."""
+    """Each name beside its mark, on the first side where it covers no mark and no other name.
+
+    Two marks of one name that lie on each other have it once.
+    """
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in at]
     parts: list[str] = []
-    for name, (x, y) in zip(names, at, strict=True):
+    pairs = list(zip(names, at, strict=True))
+    for place, (name, (x, y)) in enumerate(pairs):
+        if any(name == other and math.dist((x, y), spot) < _APART for other, spot in pairs[:place]):
+            continue
         boxes = [_box(name, x, y, side) for side in _SIDES]
         free = (i for i, box in enumerate(boxes) if not any(_meet(box, other) for other in taken))
         chosen = next(free, 0)
@@ -103,7 +111,7 @@ def _labels(names: Sequence[str], at: Sequence[tuple[float, float]]) -> list[str
 
 def _box(name: str, x: float, y: float, side: tuple[int, int]) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a name so many sides across and down from its mark."""
-    width, (across, down) = _LETTER * len(name), side
+    width, (across, down) = _LETTER * len(name) + _MARGIN, side
     left = x - width / 2 + across * (width / 2 + 14)
     top = y - 8 + down * 16
     return left, top, left + width, top + 16

@@ -125,6 +125,7 @@ def test_the_picture_has_a_mark_for_each_model_and_an_arrow_where_none_broke(
     root = ET.fromstring(defences_svg(study))
     space = "{http://www.w3.org/2000/svg}"
     labels = [t.text for t in root.iter(f"{space}text")]
-    assert [labels.count(name) for name in ("control", "strong", "weak", "wall")] == [1, 2, 2, 1]
+    named = [labels.count(name) for name in ("control", "strong", "weak", "wall")]
+    assert named == [1, 2, 1, 1], "two marks that lie on each other are named once"
     assert len(list(root.iter(f"{space}circle"))) + len(list(root.iter(f"{space}path"))) == 6
     assert len(list(root.iter(f"{space}path"))) >= 1
