@@ -19,7 +19,7 @@ audit: $(VENV)/.ready  ## the main job, on the embedded organism
 	$(BIN)/holdfast audit
 
 test: $(VENV)/.ready  ## every test that needs no accelerator and no patience
-	$(BIN)/python -m pytest -q -m 'not gpu and not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m 'not gpu and not slow'
 
 check: $(VENV)/.ready  ## style, types, architecture
 	$(BIN)/ruff check .
