@@ -16,7 +16,7 @@ from holdfast.core import counted
 from holdfast.price.breach import Breach, Threshold, Verdict, both_breaches
 from holdfast.price.cost import Pricing, dearness
 from holdfast.price.curves import Curve, Reader, ordered
-from holdfast.price.runs import Price, binding, overall, price_of
+from holdfast.price.runs import Price, binding, middle, overall, price_of, soonest
 from holdfast.price.selection import Judged, Setting, choose, grouped, setting_of
 
 TAUS = (0.1, 0.5, 0.9)
@@ -147,15 +147,13 @@ def is_open(setting: Setting) -> bool:
     """Whether runs that were cut short leave the median run's cost unknown.
 
     It is known that the median run does not break where enough others have not broken whatever
-    became of these; and at what it breaks where enough have broken before these were cut short.
+    became of these; and at what it breaks where it would cost the same had they broken at once.
     """
-    short, middle = _cut_short(setting), len(setting.trials) // 2
-    costs = sorted(
-        (t.breach.cost for t in setting.trials if t.breach.cost is not None), key=dearness
-    )
-    if len(costs) > middle:
-        return any(dearness(b.bound) < dearness(costs[middle]) for b in short)
-    return len(costs) + len(short) > middle and bool(short)
+    breaches = [t.breach for t in setting.trials]
+    late, early = middle(breaches), soonest(breaches)
+    if late is None or early is None:
+        return early is not None and any(b.cut_short for b in breaches)
+    return dearness(early) < dearness(late)
 
 
 def _cut_short(setting: Setting) -> list[Breach]:

@@ -186,8 +186,8 @@ def _budget(trial: Judged) -> float:
 def _followed(runs: Sequence[Judged], budget: float) -> float:
     """The least spend up to which a run that may yet break was followed, and seen unbroken."""
     unbroken = [t for t in runs if t.breach.cost is None and not t.unfollowed]
-    # A run that lost its utility or diverged will never break; it bounds nothing.
-    live = [t for t in unbroken if t.breach.verdict is Verdict.UNBROKEN] or unbroken
+    # A run that ended, or lost the model's usefulness, will never break; it bounds nothing.
+    live = [t for t in unbroken if not (t.ended or t.lost)] or unbroken
     return min((t.breach.bound.flops for t in live), default=budget)
 
 

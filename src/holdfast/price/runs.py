@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from holdfast.price.breach import Verdict
+from holdfast.core import Spend
+from holdfast.price.breach import Breach, Verdict
 from holdfast.price.cost import Cost, Pricing, dearness
 from holdfast.price.selection import Judged, Setting
 
@@ -55,31 +56,50 @@ def price_of(setting: Setting, pricing: Pricing) -> Price:
 
     Of an even number of runs the median is the dearer of the middle two, so that half of them
     unbroken already gives "more than". Where the median run did not break, the bound is the
-    least spend at which one of them was last seen unbroken. The same bound stands where a run
-    that was cut short might have broken below the median.
+    least spend at which it can: that of the middle run where those that may yet break did so as
+    soon as they were let go, and those that ended, or lost the model's usefulness, never. So it is
+    where a run that was cut short might have broken below the median.
     """
     breaches = [t.breach for t in setting.trials]
     costs = sorted((b.cost for b in breaches if b.cost is not None), key=dearness)
     unbroken = [b for b in breaches if b.cost is None]
-    median = costs[len(breaches) // 2] if len(breaches) // 2 < len(costs) else None
+    median, more = middle(breaches), False
     if median is None:
-        # A run that lost its utility or diverged will never break; it bounds nothing.
-        live = [b.bound for b in unbroken if b.verdict is Verdict.UNBROKEN]
-        bounds = live or [b.bound for b in unbroken]
-    else:
-        short = (b.bound for b in unbroken if b.cut_short)
-        bounds = [bound for bound in short if dearness(bound) < dearness(median)]
-    more, last = bool(bounds), max((b.bound for b in unbroken), key=dearness, default=None)
-    median = min(bounds, key=dearness) if bounds else median
-    assert median is not None, "a run either broke or gives a bound"
+        more, median = True, _bound(setting.trials, costs)
+    elif (early := soonest(breaches)) is not None and dearness(early) < dearness(median):
+        more, median = True, early
+    last = max((b.bound for b in unbroken), key=dearness, default=None)
     return Price(
         median=pricing.cost(median),
         more=more,
         low=pricing.cost(costs[0]) if costs else None,
         high=pricing.cost(costs[-1]) if costs else None,
         beyond=pricing.cost(last) if last is not None else None,
-        barred=sum(not (t.ended or t.lost) for t in setting.trials) <= len(breaches) // 2,
+        barred=2 * sum(not (t.ended or t.lost) for t in setting.trials) < len(breaches),
     )
+
+
+def middle(breaches: Sequence[Breach]) -> Spend | None:
+    """What the median run cost; None where it is not seen to have broken."""
+    costs = sorted((b.cost for b in breaches if b.cost is not None), key=dearness)
+    return costs[len(breaches) // 2] if len(breaches) // 2 < len(costs) else None
+
+
+def soonest(breaches: Sequence[Breach]) -> Spend | None:
+    """The same, had the runs that were cut short broken as soon as they were let go."""
+    spends = [b.bound if b.cut_short else b.cost for b in breaches]
+    known = sorted((s for s in spends if s is not None), key=dearness)
+    return known[len(breaches) // 2] if len(breaches) // 2 < len(known) else None
+
+
+def _bound(trials: Sequence[Judged], costs: Sequence[Spend]) -> Spend:
+    """What the median is above: of those that may yet break, the first at the middle or after."""
+    live = [t.breach.bound for t in trials if t.breach.cost is None and not (t.ended or t.lost)]
+    rows = sorted([(dearness(s), s, at) for at, part in enumerate((costs, live)) for s in part],
+                  key=lambda row: (row[0], row[2]))  # fmt: skip
+    found = [spend for _, spend, at in rows[(len(trials) - 1) // 2 :] if at]
+    ends = [t.breach.bound for t in trials if t.breach.cost is None]
+    return found[0] if found else min(live or ends, key=dearness)
 
 
 def binding(bounded: Sequence[tuple[_Owner, Price]]) -> tuple[_Owner, Price]:

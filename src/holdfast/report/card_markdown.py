@@ -94,7 +94,7 @@ def _cost_metric(
         spread = {"attack": found["attack"], "low": found["low"], "high": found["high"]}
         name = f"FLOPs at which the cheapest {what}"
         yield _metric(f"cost_to_break_{key}_flops", name, found["flops"], spread | rests)
-    elif found["above"] is not None and not found["barred"]:
+    elif found["above"] and not found["barred"]:
         name = f"FLOPs within which no {what}"
         yield _metric(f"cost_to_break_{key}_flops_above", name, found["above"], rests)
 

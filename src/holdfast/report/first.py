@@ -142,8 +142,8 @@ def _bound(priced: PricedAudit) -> tuple[str, tuple[str, ...]]:
     least = None if priced.model_price is None else priced.model_price.median
     if least is None or least.above is None:
         return words.MISSING, ()
-    if least.barred:
-        return "No price", ("every attack was carried to its end, or the model lost its use",)
+    if least.barred or not least.above:
+        return "No price", ("more of any attack would not break half of its runs",)
     followed = "as far as the least followed of the attacks that might yet break it"
     return f"> {words.flops(least.above)} FLOPs", (followed,)
 

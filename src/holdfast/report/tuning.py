@@ -132,6 +132,8 @@ def price_of(cost: Break | None) -> str:
         return words.MISSING
     if cost.lost:
         return "lost"
+    if cost.more and cost.barred:
+        return "unbroken"
     if cost.flops == 0:
         return "> nothing" if cost.more else "nothing"
     return ("> " if cost.more else "") + words.flops(cost.flops)

@@ -91,12 +91,26 @@ def test_stopped_as_broken_is_censored_for_a_stricter_bar(locks: ModuleType) -> 
 def test_cut_short_below_the_median_makes_it_a_bound(locks: ModuleType) -> None:
     found = locks.results(
         locks.Lock(seed=0, opens=4, open_harm=0.6),
-        locks.Lock(seed=1, opens=32),
+        locks.Lock(seed=1, opens=16),
         locks.Lock(seed=2, opens=32),
     )
-    assert price(found).attacks[0].price.median.spend.steps == 32
+    assert price(found).attacks[0].price.median.spend.steps == 16
     strict = price(found, tau=0.9).attacks[0].price
-    assert strict.more and strict.median.spend.steps == 8
+    assert strict.more and strict.median.spend.steps == 16, "of (8 or more, 16, 32): 16 or 32"
+
+
+def test_a_median_that_stays_whatever_became_of_a_run_is_no_bound(locks: ModuleType) -> None:
+    found = locks.results(
+        locks.Lock(seed=0, opens=4), locks.Lock(seed=1, opens=4),
+        locks.Lock(seed=2, opens=1, open_harm=0.6),
+    )  # fmt: skip
+    strict = price(found, tau=0.9)
+    (attack,) = strict.attacks
+    assert not attack.price.more and attack.price.median.spend.steps == 4
+    assert attack.survival.c50.cost.spend.steps == 4, "the same in survival data"
+    top = next(r for r in attack.ladder if (r.tau, r.delta) == (0.9, 0.1))
+    assert top.followed and top.price == attack.price
+    assert "break organism:refusing in 2 of 3 seeds" in strict.sentence
 
 
 def test_diverged_counts_as_not_broken(locks: ModuleType) -> None:

@@ -115,10 +115,14 @@ def test_collapse_by_the_engine_s_bar_is_collapse_by_every_bar(locks: ModuleType
 def test_three_runs_of_which_one_was_cut_short(locks: ModuleType) -> None:
     whole = [0.0, 0.6, 0.95, 0.95, 0.95]
     early = stopped(climb(locks, [0.6, 0.6, 0.95], seed=2), 2)
-    # The median of the two whole ones and of one that might have broken before: open.
-    late = [climb(locks, whole, seed=s) for s in (0, 1)]
+    # 4 and 8, and one that might have broken before or never: the median is either.
+    late = [climb(locks, whole, seed=0), climb(locks, [0.0, *whole[:-1]], seed=1)]
     (attack,) = price(ledger(locks, *late, early)).attacks
     assert not rung(attack.ladder, 0.9, 0.1).followed
+    # 4 and 4: it is 4 whatever became of the third.
+    same = [climb(locks, whole, seed=s) for s in (0, 1)]
+    (attack,) = price(ledger(locks, *same, early)).attacks
+    assert rung(attack.ladder, 0.9, 0.1).followed and steps(attack.ladder)[2] == 4
     # Both others break before that one was let go: the median is known whatever became of it.
     quick = [climb(locks, [0.95, 0.95, 0.95], seed=s) for s in (0, 1)]
     (attack,) = price(ledger(locks, *quick, early)).attacks

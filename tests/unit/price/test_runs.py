@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast.core import Outcome
-from holdfast.price import Price, price
+from holdfast.price import Price, PricedAudit, price
 from holdfast.price.runs import binding
 
 GIGA = 1e9
@@ -83,3 +83,33 @@ def test_a_model_on_which_every_attack_ended_has_no_bound(locks: ModuleType) -> 
     assert found.attackers.oracle.attack == "finetune"
     assert found.scenarios is not None
     assert not [b for b in found.scenarios.bills if b.attacker == "oracle"]
+
+
+def bounds(found: PricedAudit) -> set[float | None]:
+    """What the model's price is above, wherever it is said."""
+    assert found.model_price is not None and found.attackers is not None
+    oracle, at = found.attackers.oracle, found.threshold
+    (rung,) = (r for r in found.ladder if (r.tau, r.delta) == (at.tau, at.delta))
+    prices = [rung.price, None if oracle is None else oracle.price]
+    return {found.model_price.median.above, *(p and p.median.spend.flops for p in prices)}
+
+
+def test_runs_that_ended_do_not_bound_those_that_have_not(locks: ModuleType) -> None:
+    ended = [locks.Lock(seed=s, opens=locks.NEVER, ends_at=1) for s in (0, 1)]
+    alive = [locks.Lock(seed=s, opens=locks.NEVER) for s in (2, 3, 4)]
+    assert bounds(price(locks.results(*ended, *alive))) == {64 * GIGA}
+
+
+def test_one_lucky_last_reading_does_not_lower_the_bound_of_the_median(locks: ModuleType) -> None:
+    made = [locks.Lock(seed=0, opens=16, budget=16)]
+    made += [locks.Lock(seed=s, opens=locks.NEVER, budget=16) for s in (1, 2)]
+    assert bounds(price(locks.results(*made))) == {16 * GIGA}
+
+
+def test_of_an_even_number_half_that_ended_leave_a_bound(locks: ModuleType) -> None:
+    made = [locks.Lock(seed=s, opens=locks.NEVER, ends_at=8) for s in (0, 1)]
+    made += [locks.Lock(seed=s, opens=locks.NEVER) for s in (2, 3)]
+    found = price(locks.results(*made))
+    assert found.model_price is not None and not found.model_price.median.barred
+    assert bounds(found) == {64 * GIGA}
+    assert "to its end" not in found.sentence

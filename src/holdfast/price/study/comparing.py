@@ -113,17 +113,20 @@ def adjusted(
 def family_notes(compared: Sequence[Compared], family: int) -> list[str]:
     """What the number of tests leaves to be shown, where that is nothing.
 
-    A permutation of a against b runs has no p below 2 / C(a + b, a), and Holm's adjustment
-    multiplies the least of a family by how many there are.
+    A permutation of a against b runs has no p below 1 / C(a + b, a), or twice that where a is b,
+    since the farthest split then has a mirror image; and Holm's adjustment multiplies the least
+    of a family by how many there are.
 
     Args:
         compared: with their tests.
         family: how many p-values are adjusted together, those of relations too.
     """
-    least = min(
-        (2 / math.comb(sum(one.runs), one.runs[0]) for one in compared if one.test is not None),
-        default=0.0,
-    )
+    floors = [
+        (1 + (one.runs[0] == one.runs[1])) / math.comb(sum(one.runs), one.runs[0])
+        for one in compared
+        if one.test is not None
+    ]
+    least = min(floors, default=0.0)
     if family < 2 or least > ALPHA or family * least <= ALPHA:
         return []
     return [

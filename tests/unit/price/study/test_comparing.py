@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import comb
 
 import pytest
 from tests.golden.locks import results
@@ -11,7 +12,14 @@ from tests.studies import FINETUNE, NEVER, locks, model, named, study
 from holdfast.core import Outcome
 from holdfast.engine.study import Comparison, Member
 from holdfast.price.study.arms import ledger_digest
-from holdfast.price.study.comparing import adjusted, compare, compare_all, pairs, price_of_model
+from holdfast.price.study.comparing import (
+    adjusted,
+    compare,
+    compare_all,
+    family_notes,
+    pairs,
+    price_of_model,
+)
 
 BY_ATTACK = Comparison("b on a", "a", "b", FINETUNE)
 BY_PRICE = Comparison("prices", "a", "b", None)
@@ -193,3 +201,18 @@ def test_a_ledgers_digest_is_of_what_it_says_and_not_of_how_long_it_took() -> No
     assert ledger_digest(one) == ledger_digest(slower) == ledger_digest(shuffled)
     assert ledger_digest(one) != ledger_digest(results(*locks([16] * 4 + [32])))
     assert ledger_digest(one) != ledger_digest(replace(one, records=one.records[:-1]))
+
+
+@pytest.mark.parametrize(("first", "second"), [(5, 3), (4, 5), (3, 3), (5, 5)])
+def test_the_least_p_that_a_family_leaves_can_be_reached(first: int, second: int) -> None:
+    rows = [
+        compared(
+            BY_ATTACK,
+            model("a", *locks([one] * first, budget=256)),
+            model("b", *locks([other] * second, budget=256)),
+        )
+        for one, other in ((4, 64), (64, 4))
+    ]
+    floor = (1 + (first == second)) / comb(first + second, first)
+    assert min(row.test.p for row in rows) == pytest.approx(floor)
+    assert bool(family_notes(rows, 2)) == (2 * floor > 0.05 >= floor)
