@@ -44,6 +44,11 @@ class ChatFormat:
     def __post_init__(self) -> None:
         require_one_of(self, "kind", get_args(Kind))
 
+    @property
+    def holds_template(self) -> bool:
+        """Whether the template is its own to write, so that no other attack may."""
+        return self.kind != "no_system"
+
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield the target, asked in the format."""
         del data, seed

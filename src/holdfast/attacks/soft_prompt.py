@@ -60,6 +60,11 @@ class SoftPrompt:
         require_one_of(self, "start", get_args(Start))
         require_one_of(self, "optimiser", tuple(_OPTIMISERS))
 
+    @property
+    def holds_template(self) -> bool:
+        """Whether its tokens stand before the template's tail, so that no other may move it."""
+        return True
+
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield the target, asked with the soft prompt, after each optimiser step."""
         soft = nn.Parameter(self._start(target))

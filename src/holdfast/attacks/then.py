@@ -50,12 +50,23 @@ class Then:
                 )
         if self.first_units is not None:
             require_whole(self, "first_units")
+        if all(getattr(part, "holds_template", False) for part in (self.first, self.second)):
+            raise SpecError(
+                "one attack at most that writes the chat's format or fills the template's tail",
+                found=" and ".join(type(part).__name__ for part in (self.first, self.second)),
+                remedy="Combine attacks of which one leaves the format alone.",
+            )
         object.__setattr__(self, "info", self._info())
 
     @property
     def examples(self) -> int:
         """The most that either draws."""
         return max(getattr(a, "examples", None) or 0 for a in (self.first, self.second))
+
+    @property
+    def holds_template(self) -> bool:
+        """Whether either does."""
+        return any(getattr(part, "holds_template", False) for part in (self.first, self.second))
 
     def run(self, target: Handle, data: AttackerData, seed: Seed) -> Iterator[Handle]:
         """Yield the target after each unit of the first, then after each of the second."""

@@ -56,9 +56,9 @@ def price_of(setting: Setting, pricing: Pricing) -> Price:
 
     Of an even number of runs the median is the dearer of the middle two, so that half of them
     unbroken already gives "more than". Where the median run did not break, the bound is the
-    least spend at which it can: that of the middle run where those that may yet break did so as
-    soon as they were let go, and those that ended, or lost the model's usefulness, never. So it is
-    where a run that was cut short might have broken below the median.
+    least spend at which one of those that may yet break was last seen unbroken; runs that ended, or
+    lost the model's usefulness, never will. Where a run that was cut short might have broken below
+    the median, the bound is what the median was, had it broken as soon as it was let go.
     """
     breaches = [t.breach for t in setting.trials]
     costs = sorted((b.cost for b in breaches if b.cost is not None), key=dearness)
@@ -93,13 +93,17 @@ def soonest(breaches: Sequence[Breach]) -> Spend | None:
 
 
 def _bound(trials: Sequence[Judged], costs: Sequence[Spend]) -> Spend:
-    """What the median is above: of those that may yet break, the first at the middle or after."""
-    live = [t.breach.bound for t in trials if t.breach.cost is None and not (t.ended or t.lost)]
-    rows = sorted([(dearness(s), s, at) for at, part in enumerate((costs, live)) for s in part],
-                  key=lambda row: (row[0], row[2]))  # fmt: skip
-    found = [spend for _, spend, at in rows[(len(trials) - 1) // 2 :] if at]
-    ends = [t.breach.bound for t in trials if t.breach.cost is None]
-    return found[0] if found else min(live or ends, key=dearness)
+    """What the median is above: as far as the least followed of the runs that may yet break.
+
+    Of a run without a known end it is not known that it was unbroken beyond its bound; that
+    lowers this only where enough of them, with those that broke, make up the median.
+    """
+    live = [t for t in trials if t.breach.cost is None and not (t.ended or t.lost)]
+    firm = [t.breach.bound for t in live if not t.unfollowed]
+    open_ended = [t.breach.bound for t in live if t.unfollowed]
+    middle_on = sorted([*costs, *open_ended], key=dearness)[len(trials) // 2 :]
+    bounds = [*firm, *middle_on[:1]] or open_ended
+    return min(bounds or [t.breach.bound for t in trials if t.breach.cost is None], key=dearness)
 
 
 def binding(bounded: Sequence[tuple[_Owner, Price]]) -> tuple[_Owner, Price]:

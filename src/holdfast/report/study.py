@@ -36,8 +36,8 @@ READ = (
     " spread between runs)."
 )
 DECIDED = (
-    "Supported: all of the interval is on the claimed side of a threshold that was fixed before the"
-    " first trial; not supported: all of it is on the other; else undetermined. What speaks of a"
+    "Supported: all of the interval is on the claimed side of the threshold that the plan"
+    " fixed; not supported: all of it is on the other; else undetermined. What speaks of a"
     " defence must hold for each model that it hardened: the effect is their mean, the interval"
     " holds all of theirs. Each hypothesis stands alone: intervals are not widened for how many"
     " there are."

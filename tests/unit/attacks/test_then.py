@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
 
+from holdfast import verbs
 from holdfast.attacks.ablate_direction import AblateDirection
 from holdfast.attacks.finetune import Finetune
 from holdfast.attacks.identity_shift import PERSONA, PREFIX, IdentityShift
@@ -260,3 +262,19 @@ def test_parts_are_attacks(wrong) -> None:
         Then(first=wrong)
     with pytest.raises(SpecError, match="first_units"):
         Then(first_units=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["chat_format+chat_format", "chat_format+soft_prompt", "soft_prompt+chat_format:kind=inst",
+     "soft_prompt+soft_prompt"],
+)  # fmt: skip
+def test_two_that_hold_the_template_are_refused_before_any_work(text: str) -> None:
+    with pytest.raises(SpecError, match="leaves the format alone"):
+        verbs.plan(suite="quick", attacks=[text])
+
+
+def test_one_that_leaves_the_template_goes_with_any(tmp_path: Path) -> None:
+    for text in ("chat_format:kind=no_system+soft_prompt", "chat_format:kind=bare+prefill"):
+        made, _ = verbs.plan(suite="quick", attacks=[text], out=tmp_path)
+        assert made.trials
