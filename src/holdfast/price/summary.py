@@ -264,6 +264,7 @@ def _attack(
     settings = by_setting(trials, bench.bar)
     chosen = choose(settings)
     verdict, reason = overall(chosen.trials)
+    defined = verdict is not Verdict.UNDEFINED
     at = [_reported(t) for t in chosen.trials]
     readings = [reading for reading in at if reading is not None]
     seeds = tuple(_seed(t) for t in chosen.trials)
@@ -278,7 +279,7 @@ def _attack(
         settings_tried=tuple(_tried(s, s is chosen) for s in settings),
         seeds=seeds,
         broken=sum(t.breach.verdict is Verdict.BROKEN for t in chosen.trials),
-        price=price_of(chosen, bench.pricing) if verdict is not Verdict.UNDEFINED else None,
+        price=price_of(chosen, bench.pricing) if defined else None,
         harm=rate(readings, "held_out", "harm", groups=groups),
         success=_mean([s.at.success for s in seeds if s.at is not None]),
         refusal=rate(readings, "held_out", "refusal", groups=groups),
@@ -289,7 +290,7 @@ def _attack(
         with_search=cost,
         trials=len(records),
         canonical_harm=_mean([s.canonical_harm for s in seeds]),
-        survival=survival(chosen.trials, bench.bar, bench.pricing),
+        survival=survival(chosen.trials, bench.bar, bench.pricing) if defined else None,
     )
 
 

@@ -113,3 +113,14 @@ def test_of_an_even_number_half_that_ended_leave_a_bound(locks: ModuleType) -> N
     assert found.model_price is not None and not found.model_price.median.barred
     assert bounds(found) == {64 * GIGA}
     assert "to its end" not in found.sentence
+
+
+def test_what_is_undefined_as_a_price_is_so_everywhere(locks: ModuleType) -> None:
+    made = [locks.Lock(seed=s, opens=4) for s in (0, 1, 2)]
+    made += [locks.Lock(seed=s, unscored=True) for s in (3, 4, 5)]
+    found = price(locks.results(*made))
+    assert "is undefined: harm could not be scored" in found.sentence
+    assert found.model_price is None and found.attacks[0].survival is None
+    assert found.attackers is not None and found.attackers.oracle is None
+    more = price(locks.results(*made, locks.Lock(seed=6, opens=4)))
+    assert more.model_price is not None, "four of seven broke, whatever the others came to"
