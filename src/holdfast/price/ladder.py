@@ -16,7 +16,7 @@ from holdfast.core import counted
 from holdfast.price.breach import Breach, Threshold, Verdict, both_breaches
 from holdfast.price.cost import Pricing, dearness
 from holdfast.price.curves import Curve, Reader, ordered
-from holdfast.price.runs import Price, binding, middle, overall, price_of, soonest
+from holdfast.price.runs import Price, binding, median_spend, overall, price_of, soonest_median
 from holdfast.price.selection import Judged, Setting, choose, grouped, setting_of
 
 TAUS = (0.1, 0.5, 0.9)
@@ -150,7 +150,7 @@ def is_open(setting: Setting) -> bool:
     became of these; and at what it breaks where it would cost the same had they broken at once.
     """
     breaches = [t.breach for t in setting.trials]
-    late, early = middle(breaches), soonest(breaches)
+    late, early = median_spend(breaches), soonest_median(breaches)
     if late is None or early is None:
         return early is not None and any(b.cut_short for b in breaches)
     return dearness(early) < dearness(late)

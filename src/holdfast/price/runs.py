@@ -63,10 +63,10 @@ def price_of(setting: Setting, pricing: Pricing) -> Price:
     breaches = [t.breach for t in setting.trials]
     costs = sorted((b.cost for b in breaches if b.cost is not None), key=dearness)
     unbroken = [b for b in breaches if b.cost is None]
-    median, more = middle(breaches), False
+    median, more = median_spend(breaches), False
     if median is None:
         more, median = True, _bound(setting.trials, costs)
-    elif (early := soonest(breaches)) is not None and dearness(early) < dearness(median):
+    elif (early := soonest_median(breaches)) is not None and dearness(early) < dearness(median):
         more, median = True, early
     last = max((b.bound for b in unbroken), key=dearness, default=None)
     return Price(
@@ -79,13 +79,13 @@ def price_of(setting: Setting, pricing: Pricing) -> Price:
     )
 
 
-def middle(breaches: Sequence[Breach]) -> Spend | None:
+def median_spend(breaches: Sequence[Breach]) -> Spend | None:
     """What the median run cost; None where it is not seen to have broken."""
     costs = sorted((b.cost for b in breaches if b.cost is not None), key=dearness)
     return costs[len(breaches) // 2] if len(breaches) // 2 < len(costs) else None
 
 
-def soonest(breaches: Sequence[Breach]) -> Spend | None:
+def soonest_median(breaches: Sequence[Breach]) -> Spend | None:
     """The same, had the runs that were cut short broken as soon as they were let go."""
     spends = [b.bound if b.cut_short else b.cost for b in breaches]
     known = sorted((s for s in spends if s is not None), key=dearness)

@@ -87,7 +87,11 @@ def _spent(cost: Cost, more: bool, wide: bool) -> list[str]:
     return [
         words.count(spend.examples),
         sign + words.count(spend.steps) if spend.steps else words.MISSING,
-        *([sign + words.count(spend.tokens), words.duration(spend.seconds, more=more)] * wide),
+        *(
+            [sign + words.count(spend.tokens), words.duration(spend.seconds, more=more)]
+            if wide
+            else []
+        ),
         words.dollars(cost.usd_at_size.mid, more=more),
     ]
 
